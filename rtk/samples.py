@@ -1,0 +1,380 @@
+"""A sample and its address: the values everything else is built on. Read this first.
+
+Ground floor: knows no model, no store and no strategy.
+
+A *request* is what determines the distribution of a completion. The i-th completion of a request, in a stream,
+is drawn once and stored at its *address* `(request key, stream, index)`. Addresses follow from the place in the
+program, before any I/O, never from the order in which replies arrive.
+
+A *stream* is the replicate, then one rollout number for every rollout level entered, outermost first, trailing
+zeros dropped: `0`, `0/2`, `0/0/1` (not `0/1`). DSPy's `rollout_id=r` is a stream of its own, `path~r`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+import pydantic
+
+from rtk.errors import StoreError, UnsupportedParameter
+
+SCHEMA = 1
+"""Version of the stored form of requests and samples."""
+
+NOT_IN_A_REQUEST = frozenset(
+    {
+        "api_key", "api_base", "base_url", "api_version", "organization", "headers", "extra_headers", "default_headers",
+        "timeout", "request_timeout", "num_retries", "max_retries", "retries", "n", "num_generations", "rollout_id",
+        "cache", "caching", "stream", "stream_options", "client", "http_client", "api_type", "custom_llm_provider",
+        "input_cost_per_token", "output_cost_per_token", "metadata", "user", "mock_response", "prompt_cache",
+    }
+)  # fmt: skip
+"""Fields that cannot change what a model would say, or that must never reach a disk."""
+
+
+# --- canonical JSON ---------------------------------------------------------------------------------------------
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, `1.0` and `1` alike, no NaN.
+
+    Raises:
+        UnsupportedParameter: for a value that JSON cannot hold, or text that is not valid Unicode.
+    """
+    try:
+        text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnsupportedParameter(
+            f"a request holds something that JSON cannot carry: {error}",
+            mend="pass plain values: text, finite numbers, lists, dicts, or a pydantic model class as response_format",
+        ) from error
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) and value == int(value) else value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, type) and issubclass(value, pydantic.BaseModel):
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": value.__name__, "schema": _plain(value.model_json_schema()), "strict": True},
+        }
+    if isinstance(value, pydantic.BaseModel):
+        return _plain(value.model_dump(mode="json"))
+    raise TypeError(f"{type(value).__name__} {value!r:.60}")
+
+
+def checksum(text: str) -> str:
+    """SHA-256 of a text's UTF-8 bytes, in hex."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What determines the distribution of a completion, and nothing else.
+
+    Attributes:
+        body: canonical JSON of `{"identity", "messages", "model", "options"}`. The identity holds what tells two
+            models of one name apart: the SHA-256 of a GGUF, a `revision`.
+        key: SHA-256 of `body`, in hex: the first part of every address.
+    """
+
+    body: str
+    key: str
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+        identity: Mapping[str, Any] | None = None,
+    ) -> Request:
+        """Build a request; fields that are no part of one (`NOT_IN_A_REQUEST`) and unset ones are left out.
+
+        Args:
+            model: the model string, as given to `rtk.LM`.
+            messages: chat messages, each with `role` and `content`.
+            options: sampling parameters; `temperature` must be among them.
+            identity: what else tells this model from another of the same name.
+
+        Raises:
+            UnsupportedParameter: without a temperature, or with values that JSON cannot carry.
+        """
+        kept = {name: value for name, value in options.items() if name not in NOT_IN_A_REQUEST and value is not None}
+        if "temperature" not in kept:
+            raise UnsupportedParameter("a request without a temperature", mend="pass temperature=; rtk.LM does")
+        if isinstance(kept.get("stop"), str):
+            kept["stop"] = [kept["stop"]]
+        body = canonical({"identity": identity or {}, "messages": messages, "model": model, "options": kept})
+        return cls(body, checksum(body))
+
+    @classmethod
+    def parse(cls, body: str) -> Request:
+        """Read a stored request back.
+
+        Raises:
+            StoreError: where the text is no request.
+        """
+        try:
+            value = json.loads(body)
+            whole = isinstance(value["model"], str) and isinstance(value["options"]["temperature"], (int, float))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise StoreError(f"a stored request cannot be read: {error}") from error
+        if not whole or canonical(value) != body:
+            raise StoreError("a stored request is not in canonical form")
+        return cls(body, checksum(body))
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The body as a fresh dict."""
+        return json.loads(self.body)
+
+    @property
+    def model(self) -> str:
+        """The model string."""
+        return self.value["model"]
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The chat messages."""
+        return self.value["messages"]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The sampling parameters, the temperature always among them."""
+        return self.value["options"]
+
+    @property
+    def greedy(self) -> bool:
+        """Whether every sample is the same one: temperature 0."""
+        return self.options["temperature"] == 0
+
+    def __repr__(self) -> str:
+        return f"Request({self.model!r}, key={self.key[:12]})"
+
+
+# --- streams and addresses --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Where in the program samples are drawn.
+
+    Attributes:
+        replicate: which repetition of the whole experiment.
+        rollouts: one number for every rollout level entered, outermost first.
+        rollout_id: DSPy's, where one above 0 was given; a stream of its own.
+    """
+
+    replicate: int = 0
+    rollouts: tuple[int, ...] = ()
+    rollout_id: int = 0
+
+    def enter(self, rollout: int) -> Stream:
+        """The stream of one rollout of a program run in this stream."""
+        if rollout < 0:
+            raise ValueError(f"rollout {rollout} is below 0")
+        return Stream(self.replicate, (*self.rollouts, rollout), self.rollout_id)
+
+    def apart(self, rollout_id: int | None) -> Stream:
+        """The stream of DSPy's `rollout_id`; none and 0 are this stream's own."""
+        return Stream(self.replicate, self.rollouts, rollout_id) if rollout_id else self
+
+    def __str__(self) -> str:
+        levels = list(self.rollouts)
+        while levels and levels[-1] == 0:
+            levels.pop()
+        path = "/".join(map(str, (self.replicate, *levels)))
+        return f"{path}~{self.rollout_id}" if self.rollout_id else path
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where a sample lives: the request's key, the stream's path, the index in the stream."""
+
+    key: str
+    stream: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.key}:{self.stream}:{self.index}"
+
+    def seed(self, seed: int) -> int:
+        """The seed of this sample, derived from the request's seed, the stream and the index; below 2³¹."""
+        return int(checksum(f"{seed}|{self.stream}|{self.index}")[:8], 16) & 0x7FFFFFFF
+
+
+def addresses(request: Request, stream: Stream, start: int, count: int) -> list[Address]:
+    """`count` addresses from `start` on; at temperature 0 all of them are one and the same."""
+    if request.greedy:
+        return [Address(request.key, "0", 0)] * count
+    path = str(stream)
+    return [Address(request.key, path, index) for index in range(start, start + count)]
+
+
+def current_stream() -> Stream:
+    """The stream the calling code runs in."""
+    return dspy.settings.get("rtk_stream") or Stream()
+
+
+@contextmanager
+def replicate(number: int) -> Iterator[None]:
+    """Draw everything inside as the `number`-th repetition of the experiment; 0 is what runs without it.
+
+    >>> with replicate(3):
+    ...     str(current_stream())
+    '3'
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise ValueError(f"replicate({number!r}): a replicate is a whole number from 0 on")
+    with dspy.context(rtk_stream=Stream(number)):
+        yield
+
+
+# --- samples ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one sample cost when it was drawn.
+
+    Attributes:
+        prompt_tokens: tokens read.
+        completion_tokens: tokens written, those of the reasoning included.
+        dollars: the price paid; None where it is unknown, never 0 for that.
+        seconds: from sending to the whole reply, waiting for a retry left out.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One completion, at its address.
+
+    Attributes:
+        address: where it lives.
+        text: the completion.
+        usage: tokens, dollars and seconds.
+        reasoning: the reasoning text of a reasoning model, apart from the answer.
+        finish_reason: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, …, as the server says.
+        logprobs: token log-probabilities as the server sends them, where they were asked for.
+        tool_calls: tool calls in OpenAI's form.
+        served_model: the name the server gives itself.
+        drawn_at: UTC time of drawing, ISO 8601.
+        versions: of rtk and DSPy at drawing.
+    """
+
+    address: Address
+    text: str
+    usage: Usage = field(default_factory=Usage)
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+    tool_calls: Any = None
+    served_model: str | None = None
+    drawn_at: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> str:
+        """Canonical JSON with the schema and a checksum over the rest."""
+        usage, where = self.usage, self.address
+        value = {
+            "schema": SCHEMA,
+            "address": [where.key, where.stream, where.index],
+            "text": self.text,
+            "usage": [usage.prompt_tokens, usage.completion_tokens, usage.dollars, usage.seconds],
+            "reasoning": self.reasoning,
+            "finish_reason": self.finish_reason,
+            "logprobs": self.logprobs,
+            "tool_calls": self.tool_calls,
+            "served_model": self.served_model,
+            "drawn_at": self.drawn_at,
+            "versions": dict(self.versions),
+        }
+        return canonical({**value, "checksum": checksum(canonical(value))})
+
+    @classmethod
+    def from_json(cls, text: str) -> Sample:
+        """Read a sample back, checking its schema, its types and its checksum.
+
+        Raises:
+            StoreError: naming what is wrong.
+        """
+        try:
+            value = json.loads(text)
+            if not isinstance(value, dict):
+                raise StoreError("a stored sample is no JSON object")
+            given = value.pop("checksum", None)
+            if value.get("schema") != SCHEMA:
+                raise StoreError(f"a stored sample has schema {value.get('schema')!r}; this rtk reads {SCHEMA}")
+            if given != checksum(canonical(value)):
+                raise StoreError("a stored sample does not match its checksum")
+            return cls._of(value)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UnsupportedParameter) as error:
+            raise StoreError(f"a stored sample cannot be read: {error}") from error
+
+    @classmethod
+    def _of(cls, value: dict[str, Any]) -> Sample:
+        key, stream, index = value["address"]
+        prompt, completion, dollars, seconds = value["usage"]
+        if not (isinstance(value["text"], str) and isinstance(key, str) and isinstance(stream, str)):
+            raise TypeError("its text or address is not text")
+        return cls(
+            address=Address(key, stream, int(index)),
+            text=value["text"],
+            usage=Usage(int(prompt), int(completion), None if dollars is None else float(dollars), float(seconds)),
+            reasoning=value["reasoning"],
+            finish_reason=value["finish_reason"],
+            logprobs=value["logprobs"],
+            tool_calls=value["tool_calls"],
+            served_model=value["served_model"],
+            drawn_at=value["drawn_at"],
+            versions=tuple(sorted(value["versions"].items())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A sample that was asked for and did not come.
+
+    Attributes:
+        address: where it would have lived.
+        kind: one word for the cause: `"timeout"`, `"status_500"`, `"connection"`, …
+        reason: the server's or the network's own words, shortened.
+    """
+
+    address: Address
+    kind: str
+    reason: str = ""
+
+
+def readable(text: str) -> str:
+    """Text as it can be stored: lone surrogates, which no encoding carries, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
