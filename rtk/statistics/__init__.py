@@ -1,0 +1,11 @@
+"""Numbers in, estimates with intervals out.
+
+Floor 1: pure; imports the ground only.
+Knows no model, no task and no prediction.
+"""
+
+from rtk.statistics.estimates import Estimate
+from rtk.statistics.passing import pass_at_k
+from rtk.statistics.proportions import proportion
+
+__all__ = ["Estimate", "pass_at_k", "proportion"]
