@@ -1,0 +1,33 @@
+"""What a program may spend, and what it has spent.
+
+Floor 1: imports the ground only.
+Knows no model: prices and ceilings are handed to it.
+"""
+
+from rtk.budget.budget import (
+    UNITS,
+    Budget,
+    Verdict,
+    admit,
+    admit_call,
+    count_overdrawn,
+    current_budgets,
+    refund_call,
+    settle,
+)
+from rtk.budget.cost import Ceiling, Cost, Spent
+
+__all__ = [
+    "UNITS",
+    "Budget",
+    "Ceiling",
+    "Cost",
+    "Spent",
+    "Verdict",
+    "admit",
+    "admit_call",
+    "count_overdrawn",
+    "current_budgets",
+    "refund_call",
+    "settle",
+]

@@ -1,0 +1,96 @@
+"""Amounts: what a sample cost, what it may cost at most, what a program has spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from rtk.samples import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one sample cost: tokens read and written, and dollars (None where the price is unknown)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float | None = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @classmethod
+    def of(cls, usage: Usage) -> Cost:
+        """The cost recorded with a sample when it was drawn."""
+        return cls(usage.prompt_tokens, usage.completion_tokens, usage.dollars)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The most one sample may cost, known before it is drawn; the same for a stored sample as for a new one.
+
+    Attributes:
+        tokens: read and written; None where nothing bounds the completion.
+        dollars: None where nothing bounds the completion, or the price is unknown.
+    """
+
+    tokens: int | None = None
+    dollars: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent. A sample is charged once to a budget, whoever asks for it.
+
+    Attributes:
+        calls: asks of a predictor, however many samples each.
+        samples: samples consulted, drawn now or reused.
+        prompt_tokens: tokens read, as counted when each sample was drawn.
+        completion_tokens: tokens written, likewise.
+        dollars: likewise; None as soon as one sample's price is unknown.
+        drawn: samples drawn now.
+        reused: samples that were in the store already.
+        failed: samples asked for that did not come.
+        overdrawn: samples paid for and not consulted.
+    """
+
+    calls: int = 0
+    samples: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float | None = 0.0
+    drawn: int = 0
+    reused: int = 0
+    failed: int = 0
+    overdrawn: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Spent) -> Spent:
+        """The two together; dollars are unknown where either's are."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Spent(*(None if a is None or b is None else a + b for a, b in pairs))
+
+    def __str__(self) -> str:
+        price = "" if not self.dollars else f", ${self.dollars:.4f}"
+        missing = f", {self.failed} failed" if self.failed else ""
+        return (
+            f"{self.calls} calls, {self.samples} samples ({self.drawn} drawn, {self.reused} reused{missing}), "
+            f"{self.tokens} tokens{price}"
+        )
+
+
+def charge(cost: Cost, *, reused: bool) -> Spent:
+    """One sample's entry in a ledger."""
+    return Spent(
+        samples=1,
+        prompt_tokens=cost.prompt_tokens,
+        completion_tokens=cost.completion_tokens,
+        dollars=cost.dollars,
+        drawn=int(not reused),
+        reused=int(reused),
+    )

@@ -1,0 +1,110 @@
+"""What travels: one interface for every way a request reaches a model.
+
+A transport sends one request for `count` completions and gives back `Completion`s, or raises a `Fault` that says
+whether asking again can help. Retries, concurrency, storing and budgets are not its business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rtk.errors import EndpointError
+from rtk.samples import Request, readable
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion as the server gave it.
+
+    Attributes:
+        text: empty where the server sent none.
+        completion_tokens: written for this completion, reasoning included.
+        prompt_tokens: read for it.
+        billed_prompt_tokens: those of them this completion is charged for; a server reads a prompt once for all
+            choices of one request.
+    """
+
+    text: str
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+    tool_calls: Any = None
+    prompt_tokens: int = 0
+    billed_prompt_tokens: float = 0
+    completion_tokens: int = 0
+    served_model: str | None = None
+
+
+class Fault(Exception):
+    """One attempt that failed.
+
+    Attributes:
+        kind: one word, as counted in tables: `"timeout"`, `"connection"`, `"truncated"`, `"status_500"`, `"context"`.
+        retryable: whether the same request may succeed later.
+        retry_after: seconds the server asks to wait.
+    """
+
+    def __init__(self, kind: str, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class Transport(Protocol):
+    """One way to a model. Everything runs on rtk's background loop."""
+
+    many: bool | None
+    """Whether one request may ask for several completions; None until an endpoint has shown it."""
+
+    async def complete(self, request: Request, count: int, seed: int | None) -> list[Completion]:
+        """Ask for `count` completions in one request; fewer may come back, never none.
+
+        Raises:
+            Fault: for an attempt that failed.
+            EndpointError: where no attempt will ever succeed.
+        """
+        ...
+
+    async def prompt_tokens(self, request: Request) -> int | None:
+        """The exact length of the prompt, where the transport can count it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def fault_of_status(status: int, message: str, *, model: str, retry_after: str | None = None) -> Fault:
+    """The fault a failed HTTP status stands for.
+
+    Raises:
+        EndpointError: for a status that no retry mends: a wrong key, no such model.
+    """
+    words = readable(" ".join(message.split()))[:300]
+    if status in (401, 403):
+        raise EndpointError(
+            f"the endpoint of {model!r} refuses the key (status {status}): {words}",
+            mend="pass api_key= to rtk.LM, or set the provider's environment variable",
+        )
+    if status == 404:
+        raise EndpointError(
+            f"the endpoint of {model!r} does not know that model or address (status 404): {words}",
+            mend="check the model's name and api_base= (an OpenAI-compatible one ends in /v1); "
+            "with Ollama: `ollama list`, then `ollama pull NAME`",
+        )
+    long = any(sign in words.lower() for sign in ("context size", "context length", "context_length", "context window"))
+    return Fault(
+        "context" if long else f"status_{status}",
+        words or f"status {status}",
+        retryable=not long and (status in (408, 409, 425, 429) or status >= 500),
+        retry_after=_seconds(retry_after),
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None  # an HTTP date; the back-off decides

@@ -1,0 +1,56 @@
+"""A family: what a kind of task must say about itself so that it can be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import dspy
+
+from rtk.answers import Checker
+from rtk.tasks.items import Item
+
+Inputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A solution written out: the reasoning in plain steps and what it arrives at."""
+
+    reasoning: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of task at all its levels.
+
+    Attributes:
+        name: as given to `rtk.tasks.load`.
+        levels: the levels there are, easiest first.
+        level: the one taken where none is asked for.
+        signature: a DSPy signature class fit for the questions.
+        draw: (level, seed, index) to an item; None past the end.
+        comparer: the comparer of `rtk.answers.equal` that fits the answers.
+        check: a checker of whole and partial candidates, where there is one that does not give the answer away.
+        depth: how many thoughts complete a solution.
+        random_proposal: a uniformly random next thought.
+        explain: inputs to a worked solution.
+        explain_next: inputs and a right partial solution to the worked next thought.
+        agrees: (example, answer) to whether the answer is right, where equality with the gold does not decide.
+    """
+
+    name: str
+    levels: tuple[int, ...]
+    level: int
+    signature: type[dspy.Signature]
+    draw: Callable[[int, int, int], Item | None]
+    comparer: str = "auto"
+    check: Checker | None = None
+    depth: Callable[[Inputs], int] | None = None
+    random_proposal: Callable[[Inputs, Any, Random], str] | None = None
+    explain: Callable[[Inputs], Worked] | None = None
+    explain_next: Callable[[Inputs, Any], Worked] | None = None
+    agrees: Callable[[Any, Any], bool] | None = None

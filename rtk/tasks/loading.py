@@ -1,0 +1,79 @@
+"""From a name to a task: the families there are, and the splits drawn from one."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import dspy
+
+from rtk.errors import TaskError
+from rtk.tasks import gym
+from rtk.tasks.arithmetic import ARITHMETIC
+from rtk.tasks.families import Family
+from rtk.tasks.hidden_sequence import HIDDEN_SEQUENCE
+from rtk.tasks.items import Item, collect
+from rtk.tasks.task import Task
+
+OWN = {family.name: family for family in (ARITHMETIC, HIDDEN_SEQUENCE)}
+TRAIN_SIZE = 40
+LEAST_DEV_SIZE = 10
+
+
+def names() -> list[str]:
+    """Every name that `load` takes: rtk's own tasks first, then reasoning-gym's data sets, each sorted."""
+    return [*sorted(OWN), *(name for name in gym.names() if name not in OWN)]
+
+
+def load(name: str, *, size: int = 100, seed: int = 0, level: int | None = None) -> Task:
+    """A task by name: `size` test questions, `max(10, size // 2)` dev questions, 40 training questions.
+
+    An item is a function of (name, level, seed, index) alone, so a larger `size` keeps the items of a smaller one,
+    and the three splits never share a question, whatever their seeds and sizes. An item's `id` is
+    `name/level/seed/index`.
+
+    Args:
+        name: one of `rtk.tasks.names()`: `"hidden_sequence"`, `"arithmetic"`, or a reasoning-gym data set.
+        size: number of test questions, at least 1.
+        seed: which draw of questions.
+        level: difficulty; without it the task's usual one. See the task's own documentation.
+
+    Raises:
+        TaskError: no such task or level, or too few different questions for the size.
+    """
+    family = OWN.get(name) or _from_gym(name)
+    if level is None:
+        level = family.level
+    if level not in family.levels:
+        known = ", ".join(map(str, family.levels))
+        raise TaskError(f"{name} has no level {level!r}", mend=f"its levels are {known}; without one it is {family.level}")
+    if size < 1:
+        raise TaskError(f"a task of size {size} asks nothing", mend="pass a size of 1 or more")
+    wanted = {"train": TRAIN_SIZE, "dev": max(LEAST_DEV_SIZE, size // 2), "test": size}
+    found = collect(lambda index: family.draw(level, seed, index), wanted, f"{name} at level {level}")
+    examples = {split: [_example(item, name, level, seed) for item in items] for split, items in found.items()}
+    return Task(
+        name=name,
+        level=level,
+        seed=seed,
+        signature=family.signature,
+        **examples,
+        comparer=family.comparer,
+        check=family.check,
+        depth=family.depth,
+        random_proposal=family.random_proposal,
+        _family=family,
+    )
+
+
+def _example(item: Item, name: str, level: int, seed: int) -> dspy.Example:
+    address = f"{name}/{level}/{seed}/{item.index}"
+    return dspy.Example(**item.inputs, answer=item.answer, id=address).with_inputs(*item.inputs)
+
+
+def _from_gym(name: str) -> Family:
+    known = names()
+    if name in known:
+        return gym.family(name)
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise TaskError(f"no task is named {name!r}", mend=f"{guess}rtk.tasks.names() lists them all")
