@@ -13,7 +13,9 @@ from rtk.budget.budget import (
     count_overdrawn,
     current_budgets,
     refund_call,
+    release,
     settle,
+    watched,
 )
 from rtk.budget.cost import Ceiling, Cost, Spent
 
@@ -29,5 +31,7 @@ __all__ = [
     "count_overdrawn",
     "current_budgets",
     "refund_call",
+    "release",
     "settle",
+    "watched",
 ]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -65,7 +65,9 @@ class Budget:
         self._spent = Spent()
         self._reserved: dict[Address, Ceiling] = {}
         self._charged: dict[Address, Cost] = {}
+        self._prompts: dict[str, int] = {}  # request key -> tokens of its prompt, from settled samples
         self._started: float | None = None
+        self._watchers: list[Callable[[], None]] = []
         self._contexts: list[AbstractContextManager[Any]] = []
 
     # --- what a user reads ---
@@ -146,16 +148,14 @@ class Budget:
             return ("seconds", self)
         if address in self._charged or address in self._reserved:
             return "yes"
-        verdicts = [
-            self._verdict_in(unit, most, first)
-            for unit, most in (("samples", 1), ("tokens", ceiling.tokens), ("dollars", ceiling.dollars))
-            if unit in self.limits
-        ]
+        units = [unit for unit in ("samples", "tokens", "dollars") if unit in self.limits]
+        verdicts = [self._verdict_in(unit, address.key, ceiling, first) for unit in units]
         refused = next((verdict for verdict in verdicts if isinstance(verdict, tuple)), None)
         return refused or ("wait" if "wait" in verdicts else "yes")
 
-    def _verdict_in(self, unit: str, most: float | None, first: bool) -> Verdict:
+    def _verdict_in(self, unit: str, key: str, ceiling: Ceiling, first: bool) -> Verdict:
         settled, limit = self._used(unit), self.limits[unit]
+        most = ceiling.most(unit, self._prompt(key, ceiling))
         if most is None and unit == "dollars":
             raise BudgetError(
                 f"{self!r} over a sample whose price has no known bound",
@@ -164,14 +164,33 @@ class Budget:
         if most is None:  # unbounded tokens: the ask as a whole may overshoot, and only once all before it is known
             late = settled >= limit and first
             return (unit, self) if late else "wait" if first and self._reserved else "yes"
+        if settled + most > limit and unit != "samples" and self._prompt_settles_soon(key):
+            return "wait"  # the prompt's true length is on its way
         if settled + most > limit:
             return (unit, self)
         return "wait" if settled + self._held(unit) + most > limit else "yes"
 
+    def _prompt(self, key: str, ceiling: Ceiling) -> int:
+        return min(ceiling.prompt, self._prompts.get(key, ceiling.prompt))
+
+    def _prompt_settles_soon(self, key: str) -> bool:
+        return key not in self._prompts and any(address.key == key for address in self._reserved)
+
     def _held(self, unit: str) -> float:
-        if unit == "samples":
-            return len(self._reserved)
-        return sum(getattr(ceiling, unit) or 0 for ceiling in self._reserved.values())
+        return sum(
+            ceiling.most(unit, self._prompt(address.key, ceiling)) or 0 for address, ceiling in self._reserved.items()
+        )
+
+    def _settle(self, address: Address, cost: Cost | None, reused: bool) -> None:
+        held = self._reserved.pop(address, None)
+        if address in self._charged:
+            return
+        if cost is not None:
+            self._charged[address] = cost
+            self._prompts.setdefault(address.key, cost.prompt_tokens)
+            self._spent = self._spent + charge(cost, reused=reused)
+        elif held is not None:
+            self._spent = replace(self._spent, failed=self._spent.failed + 1)
 
 
 def _limit(unit: str, value: Any) -> float:
@@ -247,14 +266,34 @@ def settle(budgets: Sequence[Budget], address: Address, cost: Cost | None, *, re
     """Turn a reservation into what the sample cost; None where it never came. Once for each budget and address."""
     with _Locks(budgets):
         for budget in budgets:
-            held = budget._reserved.pop(address, None)
-            if address in budget._charged:
-                continue
-            if cost is not None:
-                budget._charged[address] = cost
-                budget._spent = budget._spent + charge(cost, reused=reused)
-            elif held is not None:
-                budget._spent = replace(budget._spent, failed=budget._spent.failed + 1)
+            budget._settle(address, cost, reused)
+        watchers = [watcher for budget in budgets for watcher in budget._watchers]
+    for watcher in watchers:
+        watcher()
+
+
+def release(budgets: Sequence[Budget], address: Address) -> None:
+    """Give a reservation back: the sample is no longer wanted."""
+    with _Locks(budgets):
+        for budget in budgets:
+            budget._reserved.pop(address, None)
+        watchers = [watcher for budget in budgets for watcher in budget._watchers]
+    for watcher in watchers:
+        watcher()
+
+
+@contextmanager
+def watched(budgets: Sequence[Budget], watcher: Callable[[], None]) -> Iterator[None]:
+    """Call `watcher` whenever something settles in one of the budgets, from whatever thread settles it."""
+    with _Locks(budgets):
+        for budget in budgets:
+            budget._watchers.append(watcher)
+    try:
+        yield
+    finally:
+        with _Locks(budgets):
+            for budget in budgets:
+                budget._watchers.remove(watcher)
 
 
 def count_overdrawn(budgets: Sequence[Budget], samples: int) -> None:

@@ -31,12 +31,28 @@ class Ceiling:
     """The most one sample may cost, known before it is drawn; the same for a stored sample as for a new one.
 
     Attributes:
-        tokens: read and written; None where nothing bounds the completion.
-        dollars: None where nothing bounds the completion, or the price is unknown.
+        prompt: the most tokens read; a budget knows better once a sample of the same request has settled.
+        completion: the most tokens written (`max_tokens`); None where nothing bounds them.
+        read: dollars per token read; None where the price is unknown.
+        written: dollars per token written; likewise.
     """
 
-    tokens: int | None = None
-    dollars: float | None = None
+    prompt: int = 0
+    completion: int | None = None
+    read: float | None = None
+    written: float | None = None
+
+    def most(self, unit: str, prompt: int) -> float | None:
+        """The most of a unit one sample may cost whose prompt has at most that many tokens; None if unbounded."""
+        if unit == "samples":
+            return 1
+        if self.completion is None:
+            return None
+        if unit == "tokens":
+            return prompt + self.completion
+        if self.read is None or self.written is None:
+            return None
+        return self.read * prompt + self.written * self.completion
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,176 +6,168 @@ Everything here runs on rtk's background loop. Two callers that want the same sa
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-from rtk.errors import EndpointError, StoreError
+from rtk.errors import EndpointError
 from rtk.models.prices import Price
 from rtk.models.retries import Retries
 from rtk.models.wire import Completion, Fault, Transport
+from rtk.models.writing import Writer
 from rtk.samples import Address, Missing, Request, Sample, Usage
-from rtk.store import SampleStore
 
-VERSIONS = (("dspy", version("dspy")), ("rtk", version("rtk-inference")))
-
-
-@dataclass
-class Writer:
-    """Writes samples to one store, in groups: what arrives during one commit goes into the next."""
-
-    store: SampleStore
-    _waiting: list[tuple[Request, Sample, asyncio.Future[Sample]]] = field(default_factory=list)
-    _task: asyncio.Task[None] | None = None
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rtk-store"))
-
-    async def write(self, request: Request, sample: Sample) -> Sample:
-        """Store a sample; the one that is now at its address (another writer may have been first)."""
-        future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, sample, future))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush())
-        return await asyncio.shield(future)
-
-    async def _flush(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            by_request: dict[Request, list[tuple[Sample, asyncio.Future[Sample]]]] = {}
-            for request, sample, future in group:
-                by_request.setdefault(request, []).append((sample, future))
-            for request, entries in by_request.items():
-                await self._commit(request, entries)
-
-    async def _commit(self, request: Request, entries: list[tuple[Sample, asyncio.Future[Sample]]]) -> None:
-        samples = [sample for sample, _ in entries]
-        loop = asyncio.get_running_loop()
-        try:
-            kept = await loop.run_in_executor(self._thread, self.store.write, request, samples)
-        except StoreError as error:
-            for _, future in entries:
-                future.set_exception(error)
-            return
-        for (_, future), sample in zip(entries, kept, strict=True):
-            if not future.done():
-                future.set_result(sample)
+Landing = asyncio.Future[Sample | Missing]
 
 
-@dataclass
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"
+
+
+VERSIONS = (("dspy", _version("dspy")), ("rtk", _version("rtk-inference")))
+
+
+@dataclass(eq=False)
 class _Flight:
-    """One sample on its way, and how many wait for it."""
+    """One HTTP request on its way, the samples aboard, and how many callers wait for them."""
 
-    future: asyncio.Future[Sample | Missing]
+    aboard: dict[Address, Landing]
     waiting: int = 0
     task: asyncio.Task[None] | None = None
 
 
-@dataclass
+@dataclass(eq=False)
+class Desk:
+    """Where samples of one store are written, and which of them are on their way, for all models that share it."""
+
+    writer: Writer | None
+    flights: dict[Address, _Flight] = field(default_factory=dict)
+
+
+_desks: dict[tuple[int, str], Desk] = {}
+_desks_lock = threading.Lock()
+
+
+def desk(writer: Writer) -> Desk:
+    """The one desk of a store in this process."""
+    with _desks_lock:
+        return _desks.setdefault((os.getpid(), str(writer.store.path)), Desk(writer))
+
+
+@dataclass(eq=False)
 class Drawer:
-    """Draws samples of one model into one store (or nowhere).
+    """Draws samples of one model at one desk.
 
     Attributes:
         transport: the way to the model.
-        writer: None where nothing is to be stored.
+        desk: where samples are kept; one without a writer keeps nothing, and then no two callers share a draw.
         concurrency: requests in flight at once.
         server_n: whether one request may ask for several samples; None leaves it to the transport to find out.
+        price: dollars per token, where known.
     """
 
     transport: Transport
-    writer: Writer | None
+    desk: Desk
     retries: Retries
     concurrency: int
     server_n: bool | None = None
     price: Price | None = None
-    flights: dict[Address, _Flight] = field(default_factory=dict)
-    _places: asyncio.Semaphore | None = None
 
-    def start(self, request: Request, addresses: Sequence[Address]) -> list[asyncio.Future[Sample | Missing]]:
+    def __post_init__(self) -> None:
+        self._places = asyncio.Semaphore(self.concurrency)
+
+    def start(self, request: Request, addresses: Sequence[Address]) -> list[Landing]:
         """Set out for samples that are not in the store; a future for each address, shared by all who ask."""
-        new = [address for address in dict.fromkeys(addresses) if address not in self.flights]
+        flights = self.desk.flights if self.desk.writer is not None else {}
+        new = [address for address in dict.fromkeys(addresses) if address not in flights]
         loop = asyncio.get_running_loop()
-        for address in new:
-            self.flights[address] = _Flight(loop.create_future())
         for group in self._groups(request, new):
-            task = loop.create_task(self._fly(request, group))
-            for address in group:
-                self.flights[address].task = task
-        return [self._board(address) for address in addresses]
-
-    def _board(self, address: Address) -> asyncio.Future[Sample | Missing]:
-        flight = self.flights[address]
-        flight.waiting += 1
-        return flight.future
+            flight = _Flight({address: loop.create_future() for address in group})
+            flights.update(dict.fromkeys(group, flight))
+            flight.task = loop.create_task(self._ask(request, flight, group))
+            flight.task.add_done_callback(lambda _, flight=flight: self._landed(flight))
+        for address in addresses:
+            flights[address].waiting += 1
+        return [flights[address].aboard[address] for address in addresses]
 
     def leave(self, addresses: Sequence[Address]) -> None:
         """Say that a caller no longer waits; a request nobody waits for is cancelled."""
         for address in addresses:
-            flight = self.flights.get(address)
+            flight = self.desk.flights.get(address)
             if flight is None:
                 continue
             flight.waiting -= 1
-            mates = [other for other in self.flights.values() if other.task is flight.task]
-            if flight.task is not None and not any(mate.waiting > 0 for mate in mates):
+            if flight.waiting <= 0 and flight.task is not None:
                 flight.task.cancel()
 
+    def _landed(self, flight: _Flight) -> None:
+        """The request is over: what went wrong goes to everybody who waits, and nothing waits for ever."""
+        for address in flight.aboard:
+            self.desk.flights.pop(address, None)
+        task = flight.task
+        error = None if task is None or task.cancelled() else task.exception()
+        for landing in flight.aboard.values():
+            if not landing.done() and error is not None:
+                landing.set_exception(error)
+                landing.exception()  # seen: whoever waited may have left
+            elif not landing.done():
+                landing.cancel()
+
     def _groups(self, request: Request, new: list[Address]) -> list[list[Address]]:
-        """Which samples share a request: all where the server honours `n`, else each its own.
+        """Which samples share a request: as many as the server takes, else each its own.
 
         A seed belongs to one sample (it is derived from the index), so samples with seeds travel alone.
         """
         many = self.server_n if self.server_n is not None else self.transport.many
-        if len(new) < 2 or "seed" in request.options or many is False:
-            return [[address] for address in new]
-        return [new]
+        size = 1 if many is False or "seed" in request.options else max(1, self.transport.most)
+        return [new[i : i + size] for i in range(0, len(new), size)]
 
-    async def _fly(self, request: Request, group: list[Address]) -> None:
-        try:
-            left = await self._ask(request, group)
-            while left:  # the server gave fewer than asked for: top up
-                left = await self._ask(request, left)
-        except (EndpointError, StoreError, Exception) as error:  # noqa: BLE001 - handed to every waiter, never swallowed
-            self._land_all(group, error)
-        finally:
-            for address in group:
-                flight = self.flights.pop(address, None)
-                if flight is not None and not flight.future.done():
-                    flight.future.cancel()
+    async def _ask(self, request: Request, flight: _Flight, group: list[Address]) -> None:
+        """Ask until every sample of the group has come, or has failed on its own."""
+        while group:
+            group = await self._ask_once(request, flight, group)
 
-    async def _ask(self, request: Request, group: list[Address]) -> list[Address]:
-        """One HTTP request with its retries; the addresses that it left empty."""
-        if self._places is None:
-            self._places = asyncio.Semaphore(self.concurrency)
+    async def _ask_once(self, request: Request, flight: _Flight, group: list[Address]) -> list[Address]:
+        """One HTTP request with its retries; the addresses it left empty."""
         try:
             async with self._places:
                 got, seconds = await self.retries.run(lambda: self._attempt(request, group))
         except Fault as fault:
             if len(group) > 1:  # perhaps `n` is the trouble: one by one, so that each fails alone
-                return await self._one_by_one(request, group)
-            self._land(group[0], Missing(group[0], fault.kind, str(fault)))
+                return await self._one_by_one(request, flight, group)
+            flight.aboard[group[0]].set_result(Missing(group[0], fault.kind, str(fault)))
             return []
         if self.transport.many is None and len(group) > 1:
             self.transport.many = len(got) > 1
         pairs = list(zip(group, got, strict=False))
-        await asyncio.gather(*(self._keep(request, address, one, seconds) for address, one in pairs))
+        await asyncio.gather(*(self._keep(request, flight, address, one, seconds) for address, one in pairs))
         rest = group[len(pairs) :]
-        return await self._one_by_one(request, rest) if rest and self.transport.many is False else rest
+        return await self._one_by_one(request, flight, rest) if rest and self.transport.many is False else rest
 
-    async def _one_by_one(self, request: Request, group: list[Address]) -> list[Address]:
-        await asyncio.gather(*(self._ask(request, [address]) for address in group))
+    async def _one_by_one(self, request: Request, flight: _Flight, group: list[Address]) -> list[Address]:
+        await asyncio.gather(*(self._ask_once(request, flight, [address]) for address in group))
         return []
 
     async def _attempt(self, request: Request, group: list[Address]) -> tuple[list[Completion], float]:
-        seed = request.options.get("seed")
-        derived = group[0].seed(seed) if seed is not None else None
         started = time.perf_counter()
-        got = await self.transport.complete(request, len(group), derived)
+        got = await self.transport.complete(request, group)
+        if not got:
+            raise EndpointError("a transport gave no completion and no error", mend="this is a bug of rtk: report it")
         return got, time.perf_counter() - started
 
-    async def _keep(self, request: Request, address: Address, one: Completion, seconds: float) -> None:
+    async def _keep(self, request: Request, flight: _Flight, address: Address, one: Completion, seconds: float) -> None:
         sample = self._sample(address, one, seconds)
-        self._land(address, sample if self.writer is None else await self.writer.write(request, sample))
+        writer = self.desk.writer
+        kept = sample if writer is None else await writer.write(request, sample)
+        if not flight.aboard[address].done():
+            flight.aboard[address].set_result(kept)
 
     def _sample(self, address: Address, one: Completion, seconds: float) -> Sample:
         dollars = None if self.price is None else self.price.of(one.billed_prompt_tokens, one.completion_tokens)
@@ -191,15 +183,3 @@ class Drawer:
             drawn_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             versions=VERSIONS,
         )
-
-    def _land(self, address: Address, what: Sample | Missing) -> None:
-        flight = self.flights.get(address)
-        if flight is not None and not flight.future.done():
-            flight.future.set_result(what)
-
-    def _land_all(self, group: list[Address], error: BaseException) -> None:
-        for address in group:
-            flight = self.flights.get(address)
-            if flight is not None and not flight.future.done():
-                flight.future.set_exception(error)
-                flight.future.exception()  # seen: a waiter may have left

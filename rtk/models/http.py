@@ -26,6 +26,7 @@ class Pool:
         self._model, self._url, self._headers = model, url, headers
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=seconds)
         self._session: aiohttp.ClientSession | None = None
+        self._reached = False  # an endpoint that has answered once and is gone may come back
 
     async def post(self, path: str, body: bytes) -> dict[str, Any]:
         """One request.
@@ -39,6 +40,8 @@ class Pool:
                 text = await reply.text()
                 status, wait = reply.status, reply.headers.get("Retry-After")
         except aiohttp.ClientConnectorError as error:
+            if self._reached:
+                raise Fault("connection", "the endpoint went away", retryable=True) from None
             raise EndpointError(
                 f"nobody is listening at the endpoint of {self._model!r} ({type(error.os_error).__name__})",
                 mend="start the server (`ollama serve`, `vllm serve NAME`) or correct api_base=",
@@ -49,6 +52,7 @@ class Pool:
             raise Fault("truncated", "the reply broke off", retryable=True) from None
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Fault("connection", type(error).__name__, retryable=True) from None
+        self._reached = True
         if status >= 400:
             raise fault_of_status(status, _error_words(text), model=self._model, retry_after=wait)
         return _parsed(text)

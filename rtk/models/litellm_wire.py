@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from rtk.errors import EndpointError, UnsupportedParameter
 from rtk.models.openai_wire import completions
-from rtk.models.wire import Completion, Fault, fault_of_status
-from rtk.samples import Request
+from rtk.models.wire import Completion, Fault, fault_of_status, seed_of
+from rtk.samples import Address, Request
+
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # DSPy imports LiteLLM too: it must find this set
 
 
 def library() -> Any:
     """LiteLLM, imported on first use (it takes seconds), told to fetch nothing and to print nothing."""
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
     litellm.suppress_debug_info = True
@@ -29,12 +32,13 @@ class LiteLLMWire:
         many: whether the provider honours `n`; None finds out.
     """
 
-    def __init__(self, model: str, client: dict[str, Any], many: bool | None) -> None:
-        self._model, self._client, self.many = model, client, many
+    def __init__(self, model: str, client: dict[str, Any], many: bool | None, most: int = 64) -> None:
+        self._model, self._client, self.many, self.most = model, client, many, most
 
-    async def complete(self, request: Request, count: int, seed: int | None) -> list[Completion]:
+    async def complete(self, request: Request, addresses: Sequence[Address]) -> list[Completion]:
         """See `rtk.models.wire.Transport.complete`."""
         litellm = library()
+        count, seed = len(addresses), seed_of(request, addresses)
         options = request.options
         options.pop("seed", None)  # derived per sample
         options |= ({"n": count} if count > 1 else {}) | ({"seed": seed} if seed is not None else {})
@@ -54,10 +58,6 @@ class LiteLLMWire:
         except litellm.exceptions.OPENAI_EXCEPTIONS_TUPLE as error:
             raise _fault(self._model, error) from None
         return completions(reply.model_dump())
-
-    async def prompt_tokens(self, request: Request) -> int | None:
-        """Not counted: providers' tokenizers are their own."""
-        return None
 
     async def close(self) -> None:
         """LiteLLM keeps its own connections."""

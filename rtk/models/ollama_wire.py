@@ -6,12 +6,13 @@ Form: `docs/api.md` of ollama/ollama, "Generate a chat completion", and `docs/mo
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rtk.errors import UnsupportedParameter
 from rtk.models.http import Pool
-from rtk.models.wire import Completion, Fault
-from rtk.samples import Request, readable
+from rtk.models.wire import Completion, Fault, seed_of
+from rtk.samples import Address, Request, readable
 
 _AS_OPTIONS = {
     "max_tokens": "num_predict",
@@ -32,20 +33,17 @@ class OllamaWire:
     """One Ollama endpoint, spoken to directly; it gives one completion a request."""
 
     many: bool | None = False
+    most: int = 1
 
     def __init__(self, name: str, pool: Pool) -> None:
         self._name, self._pool = name, pool
 
-    async def complete(self, request: Request, count: int, seed: int | None) -> list[Completion]:
-        """See `rtk.models.wire.Transport.complete`; always one completion, whatever the count."""
-        body = body_of(request, self._name)
+    async def complete(self, request: Request, addresses: Sequence[Address]) -> list[Completion]:
+        """See `rtk.models.wire.Transport.complete`; always one completion, for the first address."""
+        body, seed = body_of(request, self._name), seed_of(request, addresses)
         if seed is not None:
             body["options"]["seed"] = seed
-        return [completion(await self._pool.post("/api/chat", json.dumps(body).encode()))]
-
-    async def prompt_tokens(self, request: Request) -> int | None:
-        """Not counted: the protocol has no call for it."""
-        return None
+        return [completion(await self._pool.post("/api/chat", json.dumps(body, ensure_ascii=False).encode()))]
 
     async def close(self) -> None:
         """Close the pool."""

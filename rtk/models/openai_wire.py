@@ -6,12 +6,13 @@ Form: OpenAI API reference, "Create chat completion"; llama.cpp `tools/server/RE
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rtk.errors import UnsupportedParameter
 from rtk.models.http import Pool
-from rtk.models.wire import Completion, Fault
-from rtk.samples import Request, readable
+from rtk.models.wire import Completion, Fault, seed_of
+from rtk.samples import Address, Request, readable
 
 
 class OpenAIWire:
@@ -21,14 +22,16 @@ class OpenAIWire:
         name: the model's name as the server knows it.
         pool: connections to the endpoint.
         many: whether it honours `n`; None finds out.
+        most: completions in one request.
     """
 
-    def __init__(self, name: str, pool: Pool, many: bool | None) -> None:
-        self._name, self._pool, self.many = name, pool, many
+    def __init__(self, name: str, pool: Pool, many: bool | None = None, most: int = 64) -> None:
+        self._name, self._pool, self.many, self.most = name, pool, many, most
         self._prepared: tuple[str, bytes] = ("", b"")
 
-    async def complete(self, request: Request, count: int, seed: int | None) -> list[Completion]:
+    async def complete(self, request: Request, addresses: Sequence[Address]) -> list[Completion]:
         """See `rtk.models.wire.Transport.complete`."""
+        count, seed = len(addresses), seed_of(request, addresses)
         extra = (b',"n":%d' % count if count > 1 else b"") + (b',"seed":%d' % seed if seed is not None else b"")
         return completions(await self._pool.post("/chat/completions", self._body(request) + extra + b"}"))
 
@@ -38,10 +41,6 @@ class OpenAIWire:
             body = body_of(request, self._name)
             self._prepared = (request.key, json.dumps(body, ensure_ascii=False).encode()[:-1])
         return self._prepared[1]
-
-    async def prompt_tokens(self, request: Request) -> int | None:
-        """Not counted: the protocol has no call for it."""
-        return None
 
     async def close(self) -> None:
         """Close the pool."""

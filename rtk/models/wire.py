@@ -6,11 +6,12 @@ whether asking again can help. Retries, concurrency, storing and budgets are not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rtk.errors import EndpointError
-from rtk.samples import Request, readable
+from rtk.samples import Address, Request, readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,11 @@ class Transport(Protocol):
     many: bool | None
     """Whether one request may ask for several completions; None until an endpoint has shown it."""
 
-    async def complete(self, request: Request, count: int, seed: int | None) -> list[Completion]:
-        """Ask for `count` completions in one request; fewer may come back, never none.
+    most: int
+    """The most completions one request may ask for."""
+
+    async def complete(self, request: Request, addresses: Sequence[Address]) -> list[Completion]:
+        """Ask for one completion for each address, in one request; fewer may come back, never none.
 
         Raises:
             Fault: for an attempt that failed.
@@ -67,13 +71,15 @@ class Transport(Protocol):
         """
         ...
 
-    async def prompt_tokens(self, request: Request) -> int | None:
-        """The exact length of the prompt, where the transport can count it."""
-        ...
-
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def seed_of(request: Request, addresses: Sequence[Address]) -> int | None:
+    """The seed to send: derived from the request's own and the sample's place, so that n samples are n samples."""
+    seed = request.options.get("seed")
+    return None if seed is None else addresses[0].seed(seed)
 
 
 def fault_of_status(status: int, message: str, *, model: str, retry_after: str | None = None) -> Fault:

@@ -1,0 +1,249 @@
+"""Asking: one ask for n samples of a request, under the budgets it runs under.
+
+The rule of admission is `rtk.budget`'s; here it meets the store and the drawer. Whatever is stored is answered in
+the caller's own thread; the rest goes to rtk's background loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rtk import budget as ledger
+from rtk.budget import Budget, Ceiling, Cost
+from rtk.events import SampleArrived, Watcher, emit
+from rtk.models.drawing import Landing
+from rtk.models.loop import submit, wait
+from rtk.models.source import Source
+from rtk.samples import Address, Missing, Request, Sample
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One ask: these addresses of this request, from this source, charged to these budgets.
+
+    Attributes:
+        keep: whether samples are read from the store and written to it.
+    """
+
+    source: Source
+    request: Request
+    addresses: Sequence[Address]
+    ceiling: Ceiling
+    budgets: tuple[Budget, ...] = ()
+    watchers: tuple[Watcher, ...] = ()
+    keep: bool = True
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What an ask brought.
+
+    Attributes:
+        results: a sample or a `Missing` for each address, in order, as far as the budgets went.
+        reused: the addresses that were in the store.
+        stopped: the unit that ran out, where one did.
+        budget: the budget it ran out in.
+    """
+
+    results: list[Sample | Missing]
+    reused: frozenset[Address] = frozenset()
+    stopped: str | None = None
+    budget: Budget | None = None
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples that came, in order."""
+        return [result for result in self.results if isinstance(result, Sample)]
+
+    @property
+    def missing(self) -> list[Missing]:
+        """Those that did not."""
+        return [result for result in self.results if isinstance(result, Missing)]
+
+
+@dataclass(eq=False)
+class Gathering:
+    """An ask under way. Admission goes in index order; samples land in any order and count in index order."""
+
+    ask: Ask
+    wanted: list[Address] = field(init=False)
+    found: dict[Address, Sample | Missing] = field(default_factory=dict)
+    stop: tuple[str, Budget] | None = None
+    admitted: int = 0
+    called: bool = False
+    reused: set[Address] = field(default_factory=set)
+    _stored: dict[Address, Sample] = field(default_factory=dict)
+    _landings: dict[Address, Landing] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.wanted = list(dict.fromkeys(self.ask.addresses))
+
+    # --- admission ---
+
+    @property
+    def decided(self) -> bool:
+        """Whether admission is over: all of it, or a budget said never."""
+        return self.stop is not None or (self.called and self.admitted == len(self.wanted))
+
+    def look(self) -> bool:
+        """Read the store; whether everything wanted is in it."""
+        if self.ask.keep and len(self._stored) < len(self.wanted):
+            self._stored = self.ask.source.read(self.wanted)
+        return len(self._stored) == len(self.wanted)
+
+    def admit(self) -> list[Address]:
+        """Go on admitting, in index order; the admitted addresses that must be drawn."""
+        if not self.called:
+            verdict = ledger.admit_call(self.ask.budgets)
+            if isinstance(verdict, tuple):
+                self.stop = verdict
+            self.called = True
+        new = []
+        while not self.decided:
+            address = self.wanted[self.admitted]
+            verdict = ledger.admit(self.ask.budgets, address, self.ask.ceiling, first=self.admitted == 0)
+            if verdict == "wait":
+                break
+            if verdict != "yes":
+                self._refuse(verdict)
+                break
+            self.admitted += 1
+            if address in self._stored:
+                self._land(address, self._stored[address], reused=True)
+            else:
+                new.append(address)
+        return new
+
+    def _refuse(self, verdict: tuple[str, Budget]) -> None:
+        self.stop = verdict
+        if self.admitted == 0:
+            ledger.refund_call(self.ask.budgets)
+
+    def _land(self, address: Address, result: Sample | Missing, *, reused: bool) -> None:
+        self.found[address] = result
+        if reused:
+            self.reused.add(address)
+        cost = Cost.of(result.usage) if isinstance(result, Sample) else None
+        ledger.settle(self.ask.budgets, address, cost, reused=reused)
+        emit(SampleArrived(result, reused), self.ask.watchers)
+
+    # --- drawing, on rtk's loop ---
+
+    async def draw(self, after: asyncio.Event | None = None, admitted: asyncio.Event | None = None) -> None:
+        """Admit and draw all there is.
+
+        Args:
+            after: admission starts when it is set; what comes first is decided first.
+            admitted: set when admission is over.
+        """
+        changed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        try:
+            if after is not None:
+                await after.wait()
+            with ledger.watched(self.ask.budgets, lambda: loop.call_soon_threadsafe(changed.set)):
+                while not self.decided:
+                    changed.clear()
+                    self.look()
+                    self._set_out(self.admit())
+                    if not self.decided and not await self._in_time(changed.wait()):
+                        break
+            if admitted is not None:
+                admitted.set()
+            await self._arrive()
+        finally:
+            if admitted is not None:
+                admitted.set()
+            self._let_go()
+
+    def _set_out(self, new: list[Address]) -> None:
+        if not new:
+            return
+        landings = self.ask.source.drawer(keep=self.ask.keep).start(self.ask.request, new)
+        for address, landing in zip(new, landings, strict=True):
+            self._landings[address] = landing
+            landing.add_done_callback(lambda done, address=address: self._landed(address, done))
+
+    def _landed(self, address: Address, landing: Landing) -> None:
+        if address in self._landings and not landing.cancelled() and landing.exception() is None:
+            self._land(address, landing.result(), reused=False)
+
+    async def _arrive(self) -> None:
+        if self._landings and not await self._in_time(asyncio.wait(self._landings.values())):
+            return
+        for landing in self._landings.values():
+            if landing.done() and not landing.cancelled():
+                landing.result()  # raises what no retry mends
+        await asyncio.sleep(0)  # let the last landings be counted
+
+    async def _in_time(self, what: object) -> bool:
+        """Await something until the deadline of the budgets; whether it came in time."""
+        late = [(budget.deadline, budget) for budget in self.ask.budgets if budget.deadline is not None]
+        if not late:
+            await what  # type: ignore[misc]
+            return True
+        deadline, budget = min(late, key=lambda pair: pair[0])
+        try:
+            await asyncio.wait_for(what, max(0.0, deadline - time.monotonic()))  # type: ignore[arg-type]
+        except TimeoutError:
+            self.stop = ("seconds", budget)
+            return False
+        return True
+
+    def _let_go(self) -> None:
+        """Give back what is still reserved, and leave requests that nobody waits for."""
+        left = [address for address in self._landings if address not in self.found]
+        self._landings = {address: one for address, one in self._landings.items() if address in self.found}
+        if left:
+            self.ask.source.drawer(keep=self.ask.keep).leave(left)
+        for address in left:
+            ledger.release(self.ask.budgets, address)
+
+    # --- the end ---
+
+    def gathered(self) -> Gathered:
+        """What there is, in index order, up to the first address that was not admitted or is not there."""
+        results = []
+        for address in self.ask.addresses:
+            if address not in self.found:
+                break
+            results.append(self.found[address])
+        beyond = len(self.found) - len({result.address for result in results})
+        if beyond:
+            ledger.count_overdrawn(self.ask.budgets, beyond)
+        unit, budget = self.stop or (None, None)
+        return Gathered(results, frozenset(self.reused), unit, budget)
+
+
+def gather(ask: Ask) -> Gathered:
+    """All samples of an ask, from sync code; what is stored never leaves the caller's thread.
+
+    Raises:
+        EndpointError: where the endpoint will never answer.
+        StoreError: where the store cannot be read or written.
+        LoopError: on rtk's own loop, with samples to draw.
+    """
+    gathering = Gathering(ask)
+    if not begun(gathering):
+        wait(gathering.draw())
+    return gathering.gathered()
+
+
+async def agather(ask: Ask) -> Gathered:
+    """The same from async code, on whatever loop; see `gather` for what it raises."""
+    gathering = Gathering(ask)
+    if not begun(gathering):
+        await asyncio.wrap_future(submit(gathering.draw()))
+    return gathering.gathered()
+
+
+def begun(gathering: Gathering) -> bool:
+    """Answer an ask from the store alone, where that is possible; whether it is done."""
+    if gathering.look():
+        gathering.admit()
+    if not gathering.decided:
+        gathering.ask.source.drawer(keep=gathering.ask.keep)  # opened here: what takes long must not hold up the loop
+    return gathering.decided

@@ -1,0 +1,297 @@
+"""`rtk.LM`: a `dspy.LM` whose samples are data, kept at their addresses.
+
+Only `__call__` and `acall` are overridden: a DSPy program, adapter or optimizer sees an ordinary `dspy.LM`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dspy
+from dspy.clients.lm15_boundary import request_kwargs, response_value
+from dspy.lm15 import Request as TypedRequest
+from dspy.utils.callback import with_callbacks
+
+from rtk.budget import Ceiling, current_budgets
+from rtk.errors import BudgetSpent, ModelError, SampleError, UnsupportedParameter
+from rtk.events import watchers
+from rtk.models import embedded
+from rtk.models.asking import Ask, Gathered, agather, gather
+from rtk.models.endpoints import CLIENT, Way, transport
+from rtk.models.outputs import history_entry, outputs, reply_body, usage
+from rtk.models.prices import Price, listed, per_million
+from rtk.models.retries import Retries
+from rtk.models.source import Source
+from rtk.samples import NOT_IN_A_REQUEST, Request, Stream, addresses, current_stream
+from rtk.store import SampleStore
+
+logger = logging.getLogger("rtk")
+
+_OWN = frozenset({"n", "num_generations", "rollout_id", "cache"})  # per-call fields that rtk itself acts on
+_REASONING = re.compile(r"^(?:o[1345](?:-|$)|gpt-5)")
+
+
+class LM(dspy.LM):
+    """A language model whose completions are drawn once, stored at their addresses and read ever after.
+
+    Use it wherever a `dspy.LM` is used. Asking for 8 samples and then for 16 draws 8 more; asking again draws none.
+    A plain call `lm(prompt, n=8)` gives samples 0–7 of the stream it runs in, every time.
+
+    >>> lm = rtk.LM("embedded")  # doctest: +SKIP
+    >>> dspy.configure(lm=lm)  # doctest: +SKIP
+
+    Args:
+        model: `"embedded"`, or a LiteLLM model string: `"ollama_chat/NAME"`, `"hosted_vllm/NAME"`, `"openai/NAME"`
+            with `api_base=`, or a hosted provider's.
+        store: a `SampleStore`, or the folder of one; the default is `RTK_CACHE`, else the user's cache folder.
+        concurrency: requests in flight at once.
+        server_n: whether one request may ask for several samples; None finds out.
+        transport: `"auto"`, `"direct"` (rtk speaks to the endpoint itself) or `"litellm"`.
+        gguf: with `"embedded"`, other weights.
+        slots: with `"embedded"`, samples computed side by side.
+        context: with `"embedded"`, tokens that one sample and its prompt may have together.
+        revision: tells models of one name apart, where an endpoint changes what it serves.
+        price: dollars per million tokens, (read, written), where LiteLLM's list has none.
+        temperature: 0.7 unless given; 1.0 for OpenAI's reasoning models, which take no other.
+        cache: False draws anew every time and stores nothing.
+        num_retries: how often a failed request is asked again.
+        **kwargs: as of `dspy.LM`: the connection (`api_key`, `api_base`, `headers`, `timeout`), and defaults of
+            sampling parameters.
+
+    Raises:
+        ModelError: for a model or setting that cannot be.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        model_type: str = "chat",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        cache: bool = True,
+        callbacks: list[Any] | None = None,
+        num_retries: int = 3,
+        *,
+        store: SampleStore | str | Path | None = None,
+        concurrency: int = 16,
+        server_n: bool | None = None,
+        transport: Way = "auto",
+        gguf: str | Path | None = None,
+        slots: int = embedded.SLOTS,
+        context: int = embedded.CONTEXT,
+        revision: str | None = None,
+        price: tuple[float, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if model_type != "chat":
+            raise ModelError(f"rtk.LM speaks chat, not {model_type!r}", mend="use dspy.LM, and rtk.LM.of(lm) to store it")
+        if concurrency < 1:
+            raise ModelError(f"concurrency={concurrency} lets no request through", mend="pass 1 or more")
+        client = {name: kwargs.pop(name) for name in CLIENT if kwargs.get(name) is not None}
+        if temperature is None:
+            temperature = 1.0 if _REASONING.match(model.rpartition("/")[2]) else 0.7
+        super().__init__(
+            model, "chat", temperature, max_tokens, cache, callbacks, num_retries, engine="litellm", **kwargs
+        )  # fmt: skip
+        self.revision = revision
+        self._rebuild = {"gguf": str(gguf) if gguf else None, "server_n": server_n, "transport": transport}
+        self._source = Source(
+            _opener(model, client, transport, server_n, gguf, slots, context),
+            identity=_identity(model, gguf, revision),
+            price=_pricing(model, price, direct=bool(client.get("api_base"))),
+            store=SampleStore(store) if isinstance(store, (str, Path)) else store,
+            keep=cache,
+            concurrency=concurrency,
+            server_n=server_n,
+            retries=Retries(num_retries),
+        )
+
+    # --- what DSPy calls ---
+
+    @with_callbacks
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Completions as DSPy expects them: a list of texts, or of dicts where there is more than text.
+
+        Raises:
+            SampleError: where not one sample came; what came of several is returned, and the loss logged.
+            BudgetSpent: where a budget this call runs under is spent.
+            EndpointError: where the endpoint will never answer.
+        """
+        ask = self._asked(prompt, messages, kwargs)
+        return self._answer(prompt, ask, gather(ask), kwargs)
+
+    @with_callbacks
+    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """The same, awaited; it shares its samples with the sync call."""
+        ask = self._asked(prompt, messages, kwargs)
+        return self._answer(prompt, ask, await agather(ask), kwargs)
+
+    def _asked(self, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> Ask:
+        if isinstance(prompt, TypedRequest):
+            kwargs = {**request_kwargs(prompt, "chat"), **kwargs}
+            messages = kwargs.pop("messages")
+        elif messages is None:
+            messages = [{"role": "user", "content": prompt}]
+        merged = {**self.kwargs, **kwargs}
+        count = merged.get("n") or merged.get("num_generations") or 1
+        return self.ask(messages, kwargs, count=count)
+
+    def _answer(self, prompt: Any, ask: Ask, gathered: Gathered, kwargs: dict[str, Any]) -> Any:
+        samples = gathered.samples
+        if gathered.stopped:
+            raise BudgetSpent(gathered.stopped, gathered.budget, samples)
+        if not samples:
+            raise lost(self.model, gathered)
+        if gathered.missing:
+            logger.warning("%d of %d samples of %s did not come (%s)", len(gathered.missing), len(gathered.results),
+                           self.model, ", ".join(sorted({one.kind for one in gathered.missing})))  # fmt: skip
+        self.record(ask, gathered, None if isinstance(prompt, TypedRequest) else prompt, kwargs)
+        if isinstance(prompt, TypedRequest):
+            return response_value(reply_body(self.model, samples[:1]), "chat", prompt)
+        return outputs(samples, logprobs=bool(ask.request.options.get("logprobs")))
+
+    # --- what strategies call ---
+
+    def ask(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+        *,
+        start: int = 0,
+        count: int = 1,
+        stream: Stream | None = None,
+    ) -> Ask:
+        """An ask for samples `start` … `start + count - 1` of a request, in a stream (the current one by default).
+
+        Raises:
+            UnsupportedParameter: for a field that would not reach the model.
+            ModelError: for a count that is no number from 1 on.
+        """
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ModelError(f"n={count!r} is no number of samples", mend="ask for 1 or more")
+        merged = {**self.kwargs, **options}
+        _refuse_dropped(merged)
+        keep = bool(merged.get("cache", True)) and self.cache and self._source.keep
+        request = self.request(messages, {k: v for k, v in merged.items() if k not in _OWN})
+        where = (stream or current_stream()).apart(merged.get("rollout_id"))
+        return Ask(
+            self._source, request, addresses(request, where, start, count), self._ceiling(request),
+            current_budgets(), watchers(), keep,
+        )  # fmt: skip
+
+    def request(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Request:
+        """The request that these messages and options make with this model."""
+        name = "embedded" if embedded.is_embedded(self.model) else self.model
+        given = {key: value for key, value in options.items() if value is not None}
+        if name == "embedded":
+            given = embedded.options(given)
+        return Request.of(name, messages, given, self._source.identity)
+
+    def _ceiling(self, request: Request) -> Ceiling:
+        if not current_budgets():
+            return Ceiling()
+        options, price = request.options, self._source.price if _counts_dollars() else None
+        most = options.get("max_tokens") or options.get("max_completion_tokens")
+        bound = len(request.body.encode()) + 16 * len(request.messages)  # a token is a byte at least
+        return Ceiling(bound, most, price.read if price else None, price.written if price else None)
+
+    def record(self, ask: Ask, gathered: Gathered, prompt: Any, kwargs: Mapping[str, Any]) -> None:
+        """Tell DSPy's usage tracker and history what was drawn; what was reused costs nothing again."""
+        drawn = [sample for sample in gathered.samples if sample.address not in gathered.reused]
+        if dspy.settings.usage_tracker and drawn:
+            dspy.settings.usage_tracker.add_usage(self.model, usage(drawn))
+        if not dspy.settings.disable_history:
+            self.update_history(history_entry(self.model, ask, gathered.samples, drawn, prompt, kwargs))
+
+    # --- copies and saving ---
+
+    @property
+    def store(self) -> SampleStore:
+        """Where the samples are kept."""
+        return self._source.store
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LM:
+        twin = memo[id(self)] = self.copy()
+        return twin
+
+    def __repr__(self) -> str:
+        return f"rtk.LM({self.model!r})"
+
+    def dump_state(self) -> dict[str, Any]:
+        """What rebuilds this LM elsewhere, without its connection."""
+        given = {name: value for name, value in self._rebuild.items() if value not in (None, "auto")}
+        return {**super().dump_state(), **given, **({"revision": self.revision} if self.revision else {})}
+
+    # --- capabilities, as adapters read them ---
+
+    @property
+    def supports_response_schema(self) -> bool:
+        """Whether a JSON schema constrains the output."""
+        return embedded.is_embedded(self.model) or super().supports_response_schema
+
+    @property
+    def supports_function_calling(self) -> bool:
+        """Whether the model takes tools."""
+        return not embedded.is_embedded(self.model) and super().supports_function_calling
+
+    @property
+    def supports_reasoning(self) -> bool:
+        """Whether the model reasons apart from its answer."""
+        return not embedded.is_embedded(self.model) and super().supports_reasoning
+
+    @property
+    def supported_params(self) -> set[str]:
+        """Names of the sampling parameters the model takes."""
+        if not embedded.is_embedded(self.model):
+            return super().supported_params
+        return {"temperature", "max_tokens", "top_p", "stop", "seed", "logprobs", "response_format"}
+
+
+def lost(model: str, gathered: Gathered) -> SampleError:
+    """The error of an ask of which not one sample came."""
+    first = gathered.missing[0] if gathered.missing else None
+    return SampleError(
+        f"no sample of {model} came" + (f": {first.kind}: {first.reason}" if first else ""),
+        mend="shorten the prompt or max_tokens, or raise context=" if first and first.kind == "context"
+        else "ask again: what did come is kept and is not drawn twice",
+        kind=first.kind if first else "failed",
+    )  # fmt: skip
+
+
+def _refuse_dropped(merged: Mapping[str, Any]) -> None:
+    """Nothing is dropped silently: settings of the connection do not belong to a call."""
+    wrong = sorted(name for name in merged if name in NOT_IN_A_REQUEST - _OWN and merged[name] is not None)
+    if wrong:
+        raise UnsupportedParameter(
+            f"{', '.join(wrong)} cannot be set for a call or a copy", mend="pass connection settings to rtk.LM(...)"
+        )
+
+
+def _counts_dollars() -> bool:
+    return any("dollars" in budget.limits for budget in current_budgets())
+
+
+def _opener(model: str, client: dict, way: Way, server_n: bool | None, gguf: Any, slots: int, context: int) -> Any:
+    if embedded.is_embedded(model):
+        return lambda: embedded.EmbeddedWire(model, gguf, slots, context)
+    if gguf is not None:
+        raise ModelError(f"gguf= goes with 'embedded', not with {model!r}", mend="rtk.LM('embedded', gguf=PATH)")
+    return transport(model, client, way, server_n)
+
+
+def _identity(model: str, gguf: Any, revision: str | None) -> dict[str, Any]:
+    found = embedded.identity(model, gguf) if embedded.is_embedded(model) else {}
+    return found | ({"revision": revision} if revision else {})
+
+
+def _pricing(model: str, price: tuple[float, float] | None, *, direct: bool) -> Any:
+    given = per_million(price)
+    if given is None and embedded.is_embedded(model):
+        given = Price(0.0, 0.0)
+    if given is not None or direct:
+        return lambda: given
+    return lambda: listed(model)

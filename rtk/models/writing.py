@@ -1,0 +1,55 @@
+"""Writing samples to a store from the background loop, in groups: what arrives during a commit goes into the next."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from rtk.errors import RTKError
+from rtk.samples import Request, Sample
+from rtk.store import SampleStore
+
+Waiting = tuple[Sample, "asyncio.Future[Sample]"]
+
+
+@dataclass(eq=False)
+class Writer:
+    """The one writer to a store in this process; a thread of its own, so that no draw waits for the disk."""
+
+    store: SampleStore
+    _waiting: dict[Request, list[Waiting]] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rtk-store"))
+
+    async def write(self, request: Request, sample: Sample) -> Sample:
+        """Store a sample; the one that is now at its address (another writer may have been first).
+
+        Raises:
+            StoreError: where the store cannot take it.
+        """
+        future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(request, []).append((sample, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush())
+        return await asyncio.shield(future)
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            groups, self._waiting = self._waiting, {}
+            for request, entries in groups.items():
+                await self._commit(request, entries)
+
+    async def _commit(self, request: Request, entries: list[Waiting]) -> None:
+        samples = [sample for sample, _ in entries]
+        loop = asyncio.get_running_loop()
+        try:
+            kept = await loop.run_in_executor(self._thread, self.store.write, request, samples)
+        except RTKError as error:
+            for _, future in entries:
+                future.set_exception(error)
+                future.exception()  # seen: whoever waited may have left
+            return
+        for (_, future), sample in zip(entries, kept, strict=True):
+            if not future.done():
+                future.set_result(sample)
