@@ -1,0 +1,134 @@
+"""diskcache's `Cache`, held to what rtk needs of it: settings of ours only, commits that last, a patience of ours."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diskcache
+from diskcache.core import DBNAME, ENOVAL
+
+from rtk.errors import UnsafeStore
+from rtk.store.disk import TextDisk
+from rtk.store.forking import close_in_children
+from rtk.store.inspection import guard, inspect, is_setting
+from rtk.store.layout import COUNTERS, SETTINGS
+
+LASTING = 2
+"""SQLite's `synchronous` after opening: what a write returned survives a power cut."""
+
+_PAUSE = 0.002  # seconds between two tries at a locked database
+
+
+class Database(diskcache.Cache):
+    """A diskcache in a folder, inspected before it is opened.
+
+    Args:
+        folder: where `cache.db` lies; made where it is missing.
+        timeout: seconds to wait for another writer.
+
+    Raises:
+        UnsafeStore: for a database that rtk did not write.
+        sqlite3.Error: where it cannot be opened.
+        OSError: where the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, timeout: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        inspect(folder / DBNAME, timeout)
+        self._patience = timeout
+        self._lasting = False
+        self._text = TextDisk(str(folder))
+        opening: dict[str, Any] = {"timeout": timeout, "disk": TextDisk, **SETTINGS}
+        super().__init__(str(folder), **opening)
+        self.close()
+        self._lasting = True
+        close_in_children(self)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a database is not pickled; its SampleStore is, by its path")
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        connection = super()._con
+        if getattr(self._local, "guarded", None) is not connection:
+            self._local.guarded = connection
+            guard(connection)
+            if self._lasting:
+                connection.execute(f"PRAGMA synchronous = {LASTING}")
+        return connection
+
+    @property
+    def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
+        run = self._sql
+
+        def patiently(statement: str, *values: Any) -> sqlite3.Cursor:
+            until = time.monotonic() + self._patience
+            while True:
+                try:
+                    return run(statement, *values)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                        raise
+                    time.sleep(_PAUSE)
+
+        return patiently
+
+    def reset(self, key: str, value: Any = ENOVAL, update: bool = True) -> Any:
+        """Apply a setting; one that is not rtk's never becomes SQL text or an attribute."""
+        if key not in COUNTERS and not (value is not ENOVAL and is_setting(key, value)):
+            raise UnsafeStore(
+                f"the store in {self.directory} holds the setting {key!r:.60} = {value!r:.60}, which is not rtk's",
+                mend=f"move {self.directory} away, or name another store (RTK_CACHE=FOLDER or store=FOLDER)",
+            )
+        if key == "sqlite_synchronous" and self._lasting:
+            value, update = LASTING, False
+        return super().reset(key, value, update)
+
+    def close(self) -> None:
+        """Close the calling thread's connection; the next use opens another."""
+        self._local.guarded = None
+        super().close()
+
+    def rows(self, first: str, beyond: str, limit: int = -1) -> list[tuple[str, str]]:
+        """Rows with `first <= key < beyond`, in order of their keys, in one query: pairs of key and value.
+
+        Bytes that are not UTF-8 come as replacement characters, so that one damaged row does not hide its neighbours.
+
+        Raises:
+            UnsafeStore: for a row that is not plain text.
+        """
+        query = (
+            "SELECT CAST(key AS BLOB), typeof(key), raw, mode, filename, CAST(value AS BLOB), typeof(value)"
+            " FROM Cache WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+        )
+        found = []
+        for key, key_type, raw, mode, filename, value, value_type in self._sql(
+            query, (first, beyond, limit)
+        ).fetchall():
+            name = self._text.get(_as_stored(key, key_type), raw)
+            found.append((name, self._text.fetch(mode, filename, _as_stored(value, value_type), False)))
+        return found
+
+    def row(self, key: str) -> str | None:
+        """The value of one row, None where there is none; otherwise like `rows`."""
+        found = self.rows(key, key + "\0", 1)
+        return found[0][1] if found else None
+
+    def keys(self, first: str, beyond: str, limit: int) -> list[str]:
+        """Keys of up to `limit` rows with `first < key < beyond`, in order, from the index alone."""
+        query = "SELECT CAST(key AS BLOB), typeof(key), raw FROM Cache WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
+        found = self._sql(query, (first, beyond, limit)).fetchall()
+        return [self._text.get(_as_stored(key, kind), raw) for key, kind, raw in found]
+
+    def how_many(self, first: str, beyond: str) -> int:
+        """How many rows have `first <= key < beyond`."""
+        ((found,),) = self._sql("SELECT count(*) FROM Cache WHERE key >= ? AND key < ?", (first, beyond)).fetchall()
+        return found
+
+
+def _as_stored(value: Any, kind: str) -> Any:
+    return value.decode("utf-8", "replace") if kind == "text" else value

@@ -1,0 +1,48 @@
+"""Where the store lies when nobody says where."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import platformdirs
+
+from rtk.errors import StoreError
+
+DISTRIBUTION = "rtk-inference"
+
+
+def default_path() -> Path:
+    """The folder of the default store.
+
+    `RTK_CACHE` where it is set; `cache/live` inside a checkout of rtk; else the user's cache folder.
+    """
+    named = os.environ.get("RTK_CACHE")
+    if named:
+        return whole_path(named)
+    root = Path(__file__).resolve().parents[2]
+    if _is_checkout(root):
+        return root / "cache" / "live"
+    return Path(platformdirs.user_cache_dir(DISTRIBUTION))
+
+
+def whole_path(path: str | os.PathLike[str]) -> Path:
+    """An absolute path, with `~` and `$NAME` filled in.
+
+    Raises:
+        StoreError: where a `$NAME` is left over; diskcache would fill it in again and open another folder than was
+            inspected.
+    """
+    text = os.path.abspath(os.path.expandvars(os.path.expanduser(os.fspath(path))))
+    if os.path.expandvars(text) != text or "\0" in text:
+        raise StoreError(f"the store's path {text!r} holds a name to fill in", mend="write the path out in full")
+    return Path(text)
+
+
+def _is_checkout(root: Path) -> bool:
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return project.get("project", {}).get("name") == DISTRIBUTION and (root / "cache").is_dir()
