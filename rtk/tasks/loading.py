@@ -45,7 +45,9 @@ def load(name: str, *, size: int = 100, seed: int = 0, level: int | None = None)
         level = family.level
     if level not in family.levels:
         known = ", ".join(map(str, family.levels))
-        raise TaskError(f"{name} has no level {level!r}", mend=f"its levels are {known}; without one it is {family.level}")
+        raise TaskError(
+            f"{name} has no level {level!r}", mend=f"its levels are {known}; without one it is {family.level}"
+        )
     if size < 1:
         raise TaskError(f"a task of size {size} asks nothing", mend="pass a size of 1 or more")
     wanted = {"train": TRAIN_SIZE, "dev": max(LEAST_DEV_SIZE, size // 2), "test": size}

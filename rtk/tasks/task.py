@@ -67,9 +67,7 @@ class Task:
                 digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True, default=str).encode() + b"\n")
         return digest.hexdigest()
 
-    def metric(
-        self, example: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
-    ) -> bool:
+    def metric(self, example: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> bool:
         """Whether a prediction's answer is right, in the shape that DSPy's `Evaluate` and optimizers call.
 
         No answer (None, empty, an empty prediction) is wrong. The last three arguments are DSPy's and change
