@@ -34,9 +34,9 @@ def inspect(database: Path, timeout: float) -> None:
     """
     for suffix in ("", "-wal", "-shm", "-journal"):
         _check_file(database.with_name(database.name + suffix))
+    _check_journal(database.with_name(database.name + "-journal"))
     if not database.exists():
         return
-    _check_journal(database.with_name(database.name + "-journal"))
     try:
         _inspect(database, "ro", timeout)
     except sqlite3.OperationalError as error:
@@ -56,7 +56,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    # A journal can name a "super-journal", which SQLite removes after rolling back: any file, anywhere.
+    # A journal can name a "super-journal", which SQLite removes after rolling back: any file, anywhere (tried).
     try:
         with path.open("rb") as journal:
             journal.seek(max(0, os.fstat(journal.fileno()).st_size - len(_JOURNAL_MAGIC)))
