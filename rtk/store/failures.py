@@ -10,6 +10,7 @@ from pathlib import Path
 import diskcache
 
 from rtk.errors import StoreError, UnsafeStore
+from rtk.store.layout import LONGEST
 
 _ELSEWHERE = "name another folder, on a local disk: RTK_CACHE=FOLDER in the environment, or store=FOLDER"
 
@@ -51,5 +52,10 @@ def _explain(doing: str, path: Path, timeout: float, error: BaseException) -> St
         return StoreError(
             f"cannot {doing} the store in {path}: the disk is full; what was stored before is safe",
             mend=f"free some space and run again, or {_ELSEWHERE}",
+        )
+    if code == sqlite3.SQLITE_TOOBIG:
+        return StoreError(
+            f"cannot {doing} the store in {path}: an entry is longer than {LONGEST // 2**20} MiB",
+            mend="ask for fewer log-probabilities (top_logprobs=); where it is there already, move the folder away",
         )
     return StoreError(f"cannot {doing} the store in {path}: {error}", mend=_ELSEWHERE)

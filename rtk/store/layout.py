@@ -33,7 +33,7 @@ SETTINGS: dict[str, int | str] = {
 COUNTERS = frozenset({"count", "size", "hits", "misses"})
 """Rows of the table `Settings` that diskcache keeps itself: whole numbers from 0 on."""
 
-LONGEST = 2**28
+LONGEST = 2**27
 """Bytes of the longest row that is read or written."""
 
 INDEX_DIGITS = 10
