@@ -68,6 +68,7 @@ class Budget:
         self._prompts: dict[str, int] = {}  # request key -> tokens of its prompt, from settled samples
         self._started: float | None = None
         self._watchers: list[Callable[[], None]] = []
+        self._closed = False
         self._contexts: list[AbstractContextManager[Any]] = []
 
     # --- what a user reads ---
@@ -103,6 +104,10 @@ class Budget:
     def __deepcopy__(self, memo: dict[int, Any]) -> Budget:
         return self  # a copy would be a second promise about the same money
 
+    def close(self) -> None:
+        """Admit nothing more, as if everything were spent; what is under way may finish."""
+        self._closed = True
+
     # --- what the layers that draw use ---
 
     @property
@@ -135,6 +140,8 @@ class Budget:
         return amount
 
     def _verdict_on_call(self) -> Verdict:
+        if self._closed:
+            return ("closed", self)
         if "calls" in self.limits and self._spent.calls + 1 > self.limits["calls"]:
             return ("calls", self)
         return ("seconds", self) if self._late() else "yes"
@@ -144,8 +151,8 @@ class Budget:
 
     def _verdict(self, address: Address, ceiling: Ceiling, first: bool) -> Verdict:
         """Whether this address may be asked for now. The caller holds the lock."""
-        if self._late():
-            return ("seconds", self)
+        if self._closed or self._late():
+            return ("closed" if self._closed else "seconds", self)
         if address in self._charged or address in self._reserved:
             return "yes"
         units = [unit for unit in ("samples", "tokens", "dollars") if unit in self.limits]

@@ -14,18 +14,20 @@ from typing import Any
 import dspy
 from dspy.clients.lm15_boundary import request_kwargs, response_value
 from dspy.lm15 import Request as TypedRequest
+from dspy.utils import DummyLM
 from dspy.utils.callback import with_callbacks
 
 from rtk.budget import Ceiling, current_budgets
 from rtk.errors import BudgetSpent, ModelError, SampleError, UnsupportedParameter
 from rtk.events import watchers
-from rtk.models import embedded
+from rtk.models import embedded, endpoints
 from rtk.models.asking import Ask, Gathered, agather, gather
-from rtk.models.endpoints import CLIENT, Way, transport
+from rtk.models.endpoints import CLIENT, Way
 from rtk.models.outputs import history_entry, outputs, reply_body, usage
 from rtk.models.prices import Price, listed, per_million
 from rtk.models.retries import Retries
 from rtk.models.source import Source
+from rtk.models.wrapped import WrappedWire
 from rtk.samples import NOT_IN_A_REQUEST, Request, Stream, addresses, current_stream
 from rtk.store import SampleStore
 
@@ -98,17 +100,37 @@ class LM(dspy.LM):
             model, "chat", temperature, max_tokens, cache, callbacks, num_retries, engine="litellm", **kwargs
         )  # fmt: skip
         self.revision = revision
+        self.wrapped: dspy.BaseLM | None = None
         self._rebuild = {"gguf": str(gguf) if gguf else None, "server_n": server_n, "transport": transport}
         self._source = Source(
             _opener(model, client, transport, server_n, gguf, slots, context),
             identity=_identity(model, gguf, revision),
-            price=_pricing(model, price, direct=bool(client.get("api_base"))),
+            price=_pricing(model, price, direct=transport != "litellm" and _speaks(model, client)),
             store=SampleStore(store) if isinstance(store, (str, Path)) else store,
             keep=cache,
             concurrency=concurrency,
             server_n=server_n,
             retries=Retries(num_retries),
         )
+
+    @classmethod
+    def of(cls, lm: dspy.BaseLM, **kwargs: Any) -> LM:
+        """Another LM as an `rtk.LM`: it still makes the calls; its completions get addresses and are stored.
+
+        Args:
+            lm: any `dspy.BaseLM`; an `rtk.LM` is returned as it is.
+            **kwargs: `store`, `cache`, `concurrency`, `revision`, `price`, as of `rtk.LM`.
+        """
+        if isinstance(lm, LM):
+            return lm
+        scripted = isinstance(lm, DummyLM)  # gives its replies one after the other, whatever the temperature says
+        kwargs.setdefault("concurrency", 1 if scripted else 16)
+        defaults = {k: v for k, v in getattr(lm, "kwargs", {}).items() if k not in NOT_IN_A_REQUEST}
+        temperature = 1.0 if scripted else defaults.pop("temperature", None)
+        made = cls(lm.model, temperature=temperature, transport="litellm", **{**defaults, **kwargs})
+        made.wrapped = lm
+        made._source = made._source.through(lambda: WrappedWire(lm, kwargs["concurrency"]))
+        return made
 
     # --- what DSPy calls ---
 
@@ -201,6 +223,8 @@ class LM(dspy.LM):
 
     def record(self, ask: Ask, gathered: Gathered, prompt: Any, kwargs: Mapping[str, Any]) -> None:
         """Tell DSPy's usage tracker and history what was drawn; what was reused costs nothing again."""
+        if self.wrapped is not None:
+            return  # it has told them itself
         drawn = [sample for sample in gathered.samples if sample.address not in gathered.reused]
         if dspy.settings.usage_tracker and drawn:
             dspy.settings.usage_tracker.add_usage(self.model, usage(drawn))
@@ -280,7 +304,11 @@ def _opener(model: str, client: dict, way: Way, server_n: bool | None, gguf: Any
         return lambda: embedded.EmbeddedWire(model, gguf, slots, context)
     if gguf is not None:
         raise ModelError(f"gguf= goes with 'embedded', not with {model!r}", mend="rtk.LM('embedded', gguf=PATH)")
-    return transport(model, client, way, server_n)
+    return endpoints.transport(model, client, way, server_n)
+
+
+def _speaks(model: str, client: dict[str, Any]) -> bool:
+    return not embedded.is_embedded(model) and endpoints.direct_endpoint(model, client) is not None
 
 
 def _identity(model: str, gguf: Any, revision: str | None) -> dict[str, Any]:

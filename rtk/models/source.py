@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from rtk.models.drawing import Desk, Drawer, desk
@@ -79,6 +80,12 @@ class Source:
     def price(self) -> Price | None:
         """Dollars per token, where known."""
         return self._price()
+
+    def through(self, open_transport: Callable[[], Transport]) -> Source:
+        """The same source by another way."""
+        twin = copy(self)
+        twin._open, twin._drawers, twin._lock = open_transport, {}, threading.Lock()
+        return twin
 
     def read(self, addresses: Sequence[Address]) -> dict[Address, Sample]:
         """Those of some addresses of one request and stream that are stored."""

@@ -1,0 +1,155 @@
+"""The protocol: what a strategy's generator yields, and what it is sent.
+
+A strategy is written once, as a generator `flow(self, **inputs)`. It yields
+
+* `ask(program, inputs, samples=n)`: n candidates of a signature's predictor, a module or another strategy; it is
+  sent `Candidates`, in index order;
+* a list of asks and of child generators, which run side by side; it is sent the list of their results, in order;
+* an `Outcome`, a `Candidate` or a prediction: the best so far, should a budget run out; it is sent None.
+
+It returns an `Outcome`, a `Candidate` or a prediction. Where a budget admits nothing more of an ask, `BudgetSpent`
+is raised at the yield; a strategy that lets it pass returns its best so far.
+
+Every decision must be a function of the candidates in index order, never of which reply came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+
+from rtk.answers import Abstention
+from rtk.deliberation import Step
+from rtk.errors import StrategyError
+from rtk.samples import Sample
+
+Flow = Generator[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class AskFor:
+    """One ask of a program; made by `ask`."""
+
+    program: dspy.Module
+    inputs: dict[str, Any]
+    samples: int
+    rollout: int | None
+    config: dict[str, Any]
+
+
+def ask(
+    program: dspy.Module,
+    inputs: Mapping[str, Any],
+    *,
+    samples: int = 1,
+    rollout: int | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> AskFor:
+    """Ask a program for candidates; yield it from a strategy's `flow`.
+
+    Args:
+        program: a predictor, a module or a strategy.
+        inputs: its input fields.
+        samples: how many candidates.
+        rollout: where something *new* is wanted from the same program and inputs (a second draft): its number. For
+            several candidates of a module, the number of the first.
+        config: sampling parameters for a predictor, such as `temperature`.
+
+    Raises:
+        StrategyError: for anything that is no module, or a number that cannot be.
+    """
+    if not isinstance(program, dspy.Module):
+        raise StrategyError(f"ask({program!r:.60}): not a module", mend="wrap a signature in dspy.Predict(signature)")
+    for name, number, least in (("samples", samples, 1), ("rollout", rollout or 0, 0)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise StrategyError(f"ask(…, {name}={number!r}): a whole number from {least} on is needed")
+    return AskFor(program, dict(inputs), samples, rollout, dict(config or {}))
+
+
+TraceEntry = tuple[Any, dict[str, Any], Any]
+
+
+@dataclass(eq=False)
+class Candidate:
+    """One candidate: a prediction, or the reason why there is none.
+
+    Attributes:
+        index: its place in the ask, from 0.
+        prediction: what the program predicted; None where it abstained.
+        abstention: why there is no prediction.
+        sample: the sample it was read from, where it is one completion.
+        trace: the predictor calls it came from, as DSPy's optimizers read them.
+        deliberation: what happened inside, where the program is a strategy.
+        seconds: what it took when it was drawn.
+        stopped: the unit of a budget that cut it short.
+    """
+
+    index: int
+    prediction: dspy.Prediction | None = None
+    abstention: Abstention | None = None
+    sample: Sample | None = None
+    trace: list[TraceEntry] = field(default_factory=list)
+    deliberation: Step | None = None
+    seconds: float = 0.0
+    stopped: str | None = None
+
+    def answer(self, name: str) -> Any:
+        """An output field, or the abstention."""
+        if self.prediction is None:
+            return self.abstention or Abstention("failed")
+        return self.prediction.get(name, None)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens written for it."""
+        if self.sample is not None:
+            return self.sample.usage.completion_tokens
+        return sum(step.tokens for _, step in _steps(self.deliberation))
+
+    @property
+    def address(self) -> str | None:
+        """Where its sample is kept."""
+        return str(self.sample.address) if self.sample is not None else None
+
+
+def _steps(root: Step | None) -> list[tuple[int, Step]]:
+    if root is None:
+        return []
+    return [(0, root)] + [pair for child in root.children for pair in _steps(child)]
+
+
+class Candidates(list[Candidate]):
+    """The candidates of one ask, in index order; `stopped` names the unit that ran out before the rest of them."""
+
+    stopped: str | None = None
+
+    def answers(self, name: str) -> list[Any]:
+        """One output field of all of them; an `Abstention` where there is none."""
+        return [candidate.answer(name) for candidate in self]
+
+    @property
+    def seconds(self) -> float:
+        """What the slowest of them took when it was drawn; they run side by side."""
+        return max((candidate.seconds for candidate in self), default=0.0)
+
+
+@dataclass
+class Outcome:
+    """What a strategy arrives at, for those who want to say more than a prediction.
+
+    Attributes:
+        prediction: the answer; a candidate's own, or a new one.
+        used: the candidates it rests on, in the order of asking; their predictor calls go on DSPy's trace.
+        completions: all candidates a reader may want as `pred.completions`, the chosen one first.
+        deliberation: what happened.
+        confidence: how sure the strategy is, with its interval.
+    """
+
+    prediction: dspy.Prediction
+    used: Sequence[Candidate] = ()
+    completions: Sequence[dspy.Prediction] = ()
+    deliberation: Step | None = None
+    confidence: Any = None

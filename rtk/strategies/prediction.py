@@ -1,0 +1,85 @@
+"""`rtk.Prediction`: a `dspy.Prediction` that also says how it came about, outside its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dspy
+
+from rtk.budget import Spent
+from rtk.deliberation import Deliberation
+
+ABOUT = ("deliberation", "spent", "stopped", "confidence", "seconds", "abstentions")
+
+
+class Prediction(dspy.Prediction):
+    """A prediction and its evidence. A signature's own field of one of these names wins.
+
+    Attributes:
+        deliberation: the `Deliberation`: chains, votes, tree, checks.
+        spent: the `Spent`: calls, samples drawn and reused, tokens, dollars.
+        stopped: the unit of the budget that ran out before the strategy was done; None otherwise.
+        confidence: an `Estimate` of agreement, where the strategy votes; None otherwise.
+        seconds: what the samples took when they were drawn, along the longest path of asks.
+        abstentions: kinds of candidates that gave no answer, counted.
+    """
+
+    @classmethod
+    def about(
+        cls,
+        fields: Mapping[str, Any],
+        *,
+        completions: Sequence[dspy.Prediction] = (),
+        signature: Any = None,
+        **about: Any,
+    ) -> Prediction:
+        """A prediction with these fields, completions and evidence."""
+        made = cls(**fields)
+        keys = list(made.keys())
+        rows = [{key: one.get(key, None) for key in keys} for one in completions] if keys else []
+        made._completions = dspy.Prediction.from_completions(rows or [dict(fields)], signature=signature)._completions
+        unknown = about.keys() - set(ABOUT)
+        if unknown:
+            raise TypeError(f"no evidence is called {sorted(unknown)}")
+        made._about = about
+        return made
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{key}={value!r}" for key, value in self._store.items())
+        return f"Prediction({fields})" + (f"  # stopped: {self.stopped}" if self._evidence("stopped") else "")
+
+    def _evidence(self, name: str) -> Any:
+        if name in self._store:
+            return self._store[name]
+        return self.__dict__.get("_about", {}).get(name)
+
+    @property
+    def deliberation(self) -> Deliberation | None:
+        """What happened on the way."""
+        return self._evidence("deliberation")
+
+    @property
+    def spent(self) -> Spent | None:
+        """What it cost."""
+        return self._evidence("spent")
+
+    @property
+    def stopped(self) -> str | None:
+        """The unit that ran out."""
+        return self._evidence("stopped")
+
+    @property
+    def confidence(self) -> Any:
+        """Agreement, with its interval."""
+        return self._evidence("confidence")
+
+    @property
+    def seconds(self) -> float | None:
+        """The longest path of asks, as long as it took when drawn."""
+        return self._evidence("seconds")
+
+    @property
+    def abstentions(self) -> dict[str, int] | None:
+        """Kinds of candidates that gave no answer, counted."""
+        return self._evidence("abstentions")

@@ -1,0 +1,143 @@
+"""Sampling a predictor: its prompt made once, n completions, each parsed on its own.
+
+What DSPy does in one `adapter(...)` call is done here in two halves around the draw, so that one malformed
+completion costs one candidate and not all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dspy
+from dspy.adapters.decision import resolve_adapter
+from dspy.clients.capabilities import planning_scope
+from dspy.utils.exceptions import AdapterParseError
+
+from rtk.answers import Abstention
+from rtk.models import LM, Ask, Gathered
+from rtk.samples import Missing, Sample, Stream
+from rtk.strategies.calls import Calls
+from rtk.strategies.flow import Candidate, Candidates
+from rtk.strategies.plain import rtk_lm
+
+_SPLITTABLE = {
+    method
+    for adapter in (dspy.Adapter, dspy.ChatAdapter, dspy.JSONAdapter)
+    for method in (adapter.__call__, adapter.acall)
+}
+
+
+def predictor_of(program: dspy.Module) -> dspy.Predict | None:
+    """The one predictor of a flat program (exactly `dspy.Predict` or `dspy.ChainOfThought`); None for any other."""
+    predictor = program.predict if type(program) is dspy.ChainOfThought else program
+    return predictor if type(predictor) is dspy.Predict and _splits() else None
+
+
+def _splits() -> bool:
+    """Whether the adapter in use does nothing but format, call and parse."""
+    kind = type(dspy.settings.adapter or dspy.ChatAdapter())
+    return kind.__call__ in _SPLITTABLE and kind.acall in _SPLITTABLE
+
+
+class Sampling:
+    """One predictor with its inputs, ready to be drawn from.
+
+    Args:
+        predictor: a `dspy.Predict`; its `lm`, `config` and `demos` are honoured.
+        inputs: its input fields.
+        config: sampling parameters on top of the predictor's own.
+    """
+
+    def __init__(self, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]) -> None:
+        self._predictor = predictor
+        self._calls = Calls(predictor, inputs)
+        lm, options, self.signature, demos, self._inputs = predictor._forward_preprocess(**inputs, config=config)
+        self._options: dict[str, Any] = dict(options)
+        self._adapter = resolve_adapter(
+            lm, dspy.settings.adapter or dspy.ChatAdapter(), self.signature, predictor.fields, predictor.signature
+        )
+        self.lm: LM = rtk_lm(lm)
+        with self._calls.current(), planning_scope(self.lm, self._options):
+            if isinstance(self._adapter, dspy.JSONAdapter):
+                self._adapter._prepare_response_format(self.lm, self._options, self.signature)
+            self._processed = self._adapter._call_preprocess(self.lm, self._options, self.signature, self._inputs)
+            self._messages = self._adapter.format(self._processed, demos, self._inputs)
+        if self._options.get("parallel_tool_calls") is not None:
+            self._options.setdefault("tool_choice", "auto")
+
+    def key(self) -> str:
+        """The key of the request all candidates are samples of."""
+        self.request = self.lm.request(self._messages, {**self.lm.kwargs, **self._options})
+        return self.request.key
+
+    def ask(self, start: int, count: int, stream: Stream) -> Ask:
+        """The ask for samples `start` … of this predictor's request, in a stream."""
+        self._calls.lm_starts(self.lm, self._messages, self._options)
+        return self.lm.ask(self._messages, self._options, start=start, count=count, stream=stream)
+
+    def candidates(self, ask: Ask, gathered: Gathered) -> Candidates:
+        """The candidates in what was gathered, in index order."""
+        with dspy.context(caller_modules=[*(dspy.settings.caller_modules or []), self._predictor]):
+            if gathered.samples:
+                self.lm.record(ask, gathered, None, self._options)
+        self._calls.lm_ends([sample.text for sample in gathered.samples])
+        with self._calls.current():
+            found = Candidates(self._candidate(i, result) for i, result in enumerate(gathered.results))
+        found.stopped = gathered.stopped
+        self._calls.ends(next((one.prediction for one in found if one.prediction is not None), None))
+        return found
+
+    def failed(self, error: BaseException) -> None:
+        """The draw failed as a whole: tell the callbacks."""
+        self._calls.lm_ends(None, error)
+        self._calls.ends(None, error)
+
+    def _candidate(self, index: int, result: Sample | Missing) -> Candidate:
+        if isinstance(result, Missing):
+            return Candidate(index, abstention=Abstention("failed", f"{result.kind}: {result.reason}"))
+        found = Candidate(index, sample=result, seconds=result.usage.seconds)
+        found.abstention = _abstains(result)
+        if found.abstention is None:
+            self._parse(found, result)
+        return found
+
+    def _parse(self, found: Candidate, sample: Sample) -> None:
+        output: Any = sample.text
+        extra = {"reasoning_content": sample.reasoning, "logprobs": sample.logprobs, "tool_calls": sample.tool_calls}
+        if any(extra.values()):
+            output = {"text": sample.text, **{name: value for name, value in extra.items() if value}}
+        try:
+            values = self._adapter._call_postprocess(self._processed, self.signature, [output], self.lm, self._options)
+        except AdapterParseError as error:
+            found.abstention = Abstention("malformed", _why(error))
+            return
+        values[0].pop("logprobs", None)  # on the sample; among the fields it would end up in prompts
+        found.prediction = dspy.Prediction.from_completions(values, signature=self.signature)
+        found.trace = [(self._predictor, {**self._inputs}, found.prediction)]
+
+
+def _why(error: AdapterParseError) -> str:
+    return " ".join(str(error).split("\n\nLM Response:")[0].split())[:160]
+
+
+def _abstains(sample: Sample) -> Abstention | None:
+    """Whether a completion is none: empty, refused, or cut off before its end."""
+    reason = sample.finish_reason
+    if reason in ("content_filter", "refusal"):
+        return Abstention("refused", f"finish_reason {reason}")
+    if not sample.text.strip() and not sample.tool_calls:
+        return Abstention("empty")
+    if reason == "length" and not _whole(sample.text):
+        return Abstention("length", f"cut off after {sample.usage.completion_tokens} tokens")
+    return None
+
+
+def _whole(text: str) -> bool:
+    """Whether a text that was cut off says all the same that it is complete."""
+    if "[[ ## completed ## ]]" in text:
+        return True
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

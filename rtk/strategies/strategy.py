@@ -1,0 +1,197 @@
+"""`rtk.Strategy`: a DSPy module written as a generator. Subclass it; everything else comes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dspy
+
+from rtk.budget import Budget, current_budgets
+from rtk.deliberation import Deliberation, Step
+from rtk.errors import SampleError, StrategyError
+from rtk.samples import current_stream
+from rtk.strategies.drivers import arun, run
+from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, TraceEntry
+from rtk.strategies.machine import Machine, Node
+from rtk.strategies.prediction import Prediction
+from rtk.strategies.settings import Settings, declared
+
+
+class Strategy(dspy.Module):
+    """The base of every strategy, rtk's own and a user's: one generator, `flow`, and the rest for nothing.
+
+    A subclass holds ordinary predictors and writes `flow(self, **inputs)` (see `rtk.strategies.flow`). It then has
+    sync and async calls, budgets, addresses, replay, a deliberation, optimizers, and settings that are saved:
+
+    >>> class Twice(Strategy):
+    ...     def __init__(self, signature):
+    ...         super().__init__()
+    ...         self.draft = dspy.ChainOfThought(signature)
+    ...         self.again = dspy.ChainOfThought(dspy.Signature(signature).prepend("draft", dspy.InputField()))
+    ...     def flow(self, **inputs):
+    ...         drafts = yield ask(self.draft, inputs)
+    ...         yield drafts[0]  # the best so far, should a budget run out
+    ...         finals = yield ask(self.again, {**inputs, "draft": str(drafts[0].prediction)})
+    ...         return finals[0]
+
+    A call takes `budget=` where it is an `rtk.Budget`; anything else of that name is an input field.
+    """
+
+    settings: Settings
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Strategy:
+        """A strategy has its settings before `__init__`, so that a subclass may forget to call it."""
+        made = super().__new__(cls)
+        made.__dict__["settings"] = declared(cls)
+        return made
+
+    def flow(self, **inputs: Any) -> Flow:
+        """The strategy itself; see `rtk.strategies.flow`."""
+        raise StrategyError(f"{type(self).__name__} has no flow", mend="write it: def flow(self, **inputs): … yield …")
+
+    def forward(self, **inputs: Any) -> Prediction:
+        """Run it; see the class for `budget=`."""
+        return self._traced(run(self._machine(inputs)))
+
+    async def aforward(self, **inputs: Any) -> Prediction:
+        """Run it on the running event loop."""
+        return self._traced(await arun(self._machine(inputs)))
+
+    # --- what the machine calls ---
+
+    def _machine(self, inputs: dict[str, Any]) -> Machine:
+        return Machine(self, inputs, current_stream(), current_budgets())
+
+    def own_budget(self, inputs: dict[str, Any]) -> tuple[tuple[Budget, ...], dict[str, Any]]:
+        """The budget among the inputs, where there is one, and the other inputs."""
+        if isinstance(inputs.get("budget"), Budget):
+            return (inputs["budget"],), {name: value for name, value in inputs.items() if name != "budget"}
+        return (), inputs
+
+    def begin(self, inputs: dict[str, Any]) -> Flow:
+        """The generator of one call."""
+        flow = self.flow(**inputs)
+        if not hasattr(flow, "send"):
+            raise StrategyError(
+                f"{type(self).__name__}.flow is no generator", mend="yield ask(...) in it at least once"
+            )
+        return flow
+
+    def conclude(self, node: Node, value: Any) -> Prediction:
+        """What a finished generator returned, as a prediction with its evidence."""
+        outcome = self._outcome(node, value)
+        self._refuse_silence(node, outcome.prediction)
+        root = outcome.deliberation or _narrated(type(self).__name__, node.asked, outcome.used)
+        made = Prediction.about(
+            dict(outcome.prediction.items()),
+            completions=outcome.completions or [outcome.prediction],
+            deliberation=Deliberation(root),
+            spent=node.meter.spent,
+            stopped=node.stopped,
+            confidence=outcome.confidence,
+            seconds=node.seconds,
+            abstentions=_abstentions(node.asked),
+        )
+        made.__dict__["_trace"] = [entry for candidate in outcome.used for entry in candidate.trace]
+        return made
+
+    def _refuse_silence(self, node: Node, prediction: Any) -> None:
+        """Where nothing came at all, an empty answer would hide it."""
+        kinds = _abstentions(node.asked)
+        if node.stopped or self.answered(prediction) or set(kinds) != {"failed"}:
+            return
+        reason = next(one.abstention.reason for asked in node.asked for one in asked if one.abstention)
+        raise SampleError(
+            f"{type(self).__name__}: no sample came ({reason})",
+            mend="ask again: what did come is kept and is not drawn twice",
+            kind=reason.partition(":")[0] or "failed",
+        )
+
+    def _outcome(self, node: Node, value: Any) -> Outcome:
+        if isinstance(value, Outcome):
+            return value
+        if isinstance(value, Candidate):
+            prediction = value.prediction if value.prediction is not None else self._nothing()
+            return Outcome(prediction, used=_path(node.asked, value))
+        if value is None or isinstance(value, (dict, dspy.Prediction)):
+            prediction = self._nothing() if value is None else value
+            if isinstance(prediction, dict):
+                prediction = dspy.Prediction(**prediction)
+            return Outcome(prediction, used=_path(node.asked, _whose(node.asked, prediction)))
+        raise StrategyError(
+            f"{type(self).__name__}.flow returned {type(value).__name__}", mend="return a candidate or a prediction"
+        )
+
+    def _nothing(self) -> dspy.Prediction:
+        """No answer: every output field of the first predictor's signature, empty."""
+        names = [name for _, one in self.named_predictors()[:1] for name in one.signature.output_fields]
+        return dspy.Prediction(**dict.fromkeys(names))
+
+    def answered(self, prediction: Any) -> bool:
+        """Whether a prediction says anything."""
+        return any(value is not None for value in prediction.values())
+
+    def trace_of(self, prediction: Any) -> list[TraceEntry]:
+        """The predictor calls a prediction of this strategy rests on."""
+        return prediction.__dict__.get("_trace", [])
+
+    def _traced(self, prediction: Prediction) -> Prediction:
+        """Put what the answer rests on, and nothing else, on DSPy's trace: optimizers learn from it."""
+        trace, limit = dspy.settings.trace, dspy.settings.max_trace_size
+        if trace is not None and limit > 0:
+            trace.extend(self.trace_of(prediction))
+            del trace[: max(0, len(trace) - limit)]
+        return prediction
+
+
+def submodule(program: Any) -> dspy.Module:
+    """A program as part of another one; a compiled one as a copy that optimizers, `set_lm` and `save` can see."""
+    if getattr(program, "_compiled", False):
+        program = program.deepcopy()
+        program._compiled = False
+    return program
+
+
+def _path(asked: Sequence[Candidates], chosen: Candidate | None) -> list[Candidate]:
+    """What an answer rests on where nothing more is said: single candidates, and the chosen one among several."""
+    return [
+        candidate
+        for candidates in asked
+        for candidate in candidates
+        if candidate is chosen or (len(candidates) == 1 and (chosen is None or not _same_ask(candidates, chosen)))
+    ]
+
+
+def _same_ask(candidates: Candidates, chosen: Candidate) -> bool:
+    return any(candidate is chosen for candidate in candidates)
+
+
+def _whose(asked: Sequence[Candidates], prediction: Any) -> Candidate | None:
+    return next((one for candidates in asked for one in candidates if one.prediction is prediction), None)
+
+
+def _abstentions(asked: Sequence[Candidates]) -> dict[str, int]:
+    kinds = [one.abstention.kind for candidates in asked for one in candidates if one.abstention is not None]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def _narrated(name: str, asked: Sequence[Candidates], used: Sequence[Candidate]) -> Step:
+    """The deliberation of a strategy that tells none itself: all it was sent, and what of it was used."""
+    chosen = {id(candidate) for candidate in used}
+    children = [step_of(one, "chosen" if id(one) in chosen else "open") for candidates in asked for one in candidates]
+    return Step("route", name, label=name, state="chosen", children=children)
+
+
+def step_of(candidate: Candidate, state: str = "open", kind: str = "chain", label: str = "") -> Step:
+    """One candidate as a step of a deliberation."""
+    if candidate.abstention is not None:
+        abstention = candidate.abstention
+        text = candidate.sample.text if candidate.sample is not None else ""
+        return Step(kind, text, state="dead end", label=label or abstention.kind, tokens=candidate.tokens,
+                    address=candidate.address, reason=abstention.reason or abstention.kind)  # fmt: skip
+    fields = dict(candidate.prediction.items()) if candidate.prediction is not None else {}
+    text = "\n".join(f"{name}: {value}" for name, value in fields.items())
+    children = [candidate.deliberation] if candidate.deliberation is not None else []
+    tokens = candidate.tokens if not children else 0
+    return Step(kind, text, state=state, label=label, tokens=tokens, address=candidate.address, children=children)
