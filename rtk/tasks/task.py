@@ -94,7 +94,7 @@ class Task:
         if self._family is None or self._family.explain is None:
             raise self._unwritten()
         explain = self._family.explain
-        return [self._worked(example, explain(example.inputs())) for example in self._first(k)]
+        return [self._worked(example, explain(example.inputs().toDict())) for example in self._first(k)]
 
     def partial_demos(self, k: int, partial: str = "partial", thought: str = "thought") -> list[dspy.Example]:
         """`k` demonstrations of one thought each: a right partial solution, the `reasoning`, the next thought.
@@ -114,7 +114,7 @@ class Task:
             raise self._unwritten()
         made = []
         for i, example in enumerate(self._first(k)):
-            inputs = example.inputs()
+            inputs = example.inputs().toDict()
             found = example[self.answer_field].split(", ")[: i % self.depth(inputs)]
             so_far = ", ".join(found)
             worked = self._family.explain_next(inputs, so_far)
