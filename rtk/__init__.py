@@ -1,0 +1,108 @@
+"""rtk: better answers from the same language model, by letting it think longer.
+
+The map of the house, from the ground up; a room imports lower floors only.
+
+    errors, samples, events     what can go wrong; requests, addresses and samples; what happens while it happens
+    answers, statistics         text to answer to vote; numbers to estimates with intervals
+    budget, store, deliberation what may be spent; samples on disk; what happened on the way
+    models, tasks               `LM` and the ways to a model; questions with metrics and checkers
+    strategies                  chain of thought, self-consistency, tree of thoughts, and your own
+    experiments                 programs measured on tasks
+    cli, testing                the command line; a scripted model server and `play`, for your own tests
+
+The names below load on first use, so that `import rtk` is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rtk import answers, errors, statistics, tasks, testing
+    from rtk.budget import Budget, Spent
+    from rtk.deliberation import Deliberation
+    from rtk.errors import BudgetSpent, RTKError
+    from rtk.events import watching
+    from rtk.models import LM
+    from rtk.samples import replicate
+    from rtk.store import SampleStore
+    from rtk.strategies import (
+        ChainOfThought,
+        Outcome,
+        Prediction,
+        SelfConsistency,
+        Setting,
+        Strategy,
+        TreeOfThoughts,
+        ask,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LM",
+    "Budget",
+    "BudgetSpent",
+    "ChainOfThought",
+    "Deliberation",
+    "Outcome",
+    "Prediction",
+    "RTKError",
+    "SampleStore",
+    "SelfConsistency",
+    "Setting",
+    "Spent",
+    "Strategy",
+    "TreeOfThoughts",
+    "answers",
+    "ask",
+    "errors",
+    "replicate",
+    "statistics",
+    "tasks",
+    "testing",
+    "watching",
+]
+
+_ROOMS = {
+    "answers": "rtk.answers",
+    "errors": "rtk.errors",
+    "statistics": "rtk.statistics",
+    "tasks": "rtk.tasks",
+    "testing": "rtk.testing",
+}
+_NAMES = {
+    "rtk.budget": ("Budget", "Spent"),
+    "rtk.deliberation": ("Deliberation",),
+    "rtk.errors": ("BudgetSpent", "RTKError"),
+    "rtk.events": ("watching",),
+    "rtk.models": ("LM",),
+    "rtk.samples": ("replicate",),
+    "rtk.store": ("SampleStore",),
+    "rtk.strategies": (
+        "ChainOfThought",
+        "Outcome",
+        "Prediction",
+        "SelfConsistency",
+        "Setting",
+        "Strategy",
+        "TreeOfThoughts",
+        "ask",
+    ),
+}
+_WHERE = {name: room for room, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(_ROOMS[name])
+    if name in _WHERE:
+        value = getattr(import_module(_WHERE[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'rtk' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -34,6 +34,7 @@ from rtk.store import SampleStore
 logger = logging.getLogger("rtk")
 
 _OWN = frozenset({"n", "num_generations", "rollout_id", "cache"})  # per-call fields that rtk itself acts on
+_DSPYS = ("engine", "finetuning_model", "launch_kwargs", "train_kwargs", "provider")  # of no meaning to rtk.LM
 _REASONING = re.compile(r"^(?:o[1345](?:-|$)|gpt-5)")
 
 
@@ -248,7 +249,8 @@ class LM(dspy.LM):
     def dump_state(self) -> dict[str, Any]:
         """What rebuilds this LM elsewhere, without its connection."""
         given = {name: value for name, value in self._rebuild.items() if value not in (None, "auto")}
-        return {**super().dump_state(), **given, **({"revision": self.revision} if self.revision else {})}
+        state = {name: value for name, value in super().dump_state().items() if name not in _DSPYS and value is not None}
+        return {**state, **given, **({"revision": self.revision} if self.revision else {})}
 
     # --- capabilities, as adapters read them ---
 
