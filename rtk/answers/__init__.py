@@ -1,0 +1,26 @@
+"""Text to answer, answers to equality, equal answers to a vote; and checks of what can be calculated.
+
+Floor 1: pure; imports the ground only.
+Knows no model, no task and no prediction.
+"""
+
+from rtk.answers.checks import Check, Checker
+from rtk.answers.claims import Claim, check_arithmetic
+from rtk.answers.equality import Comparer, canonical, equal
+from rtk.answers.extraction import extract
+from rtk.answers.votes import Abstention, Cluster, Vote, vote
+
+__all__ = [
+    "Abstention",
+    "Check",
+    "Checker",
+    "Claim",
+    "Cluster",
+    "Comparer",
+    "Vote",
+    "canonical",
+    "check_arithmetic",
+    "equal",
+    "extract",
+    "vote",
+]
