@@ -10,6 +10,7 @@ from rtk.answers.writing import unemphasised
 from rtk.errors import AnswerError
 
 How = Literal["auto", "last_line", "boxed", "field"]
+MOST_BOXES = 50  # tried from the last one back, for texts that repeat an unclosed one
 NOT_ANSWERS = frozenset({"completed", "reasoning", "rationale", "thoughts"})
 
 _THINKING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -50,7 +51,7 @@ def extract(text: str, how: How = "auto") -> str | None:
 
 def _boxed(text: str) -> str | None:
     """The content of the last box that closes."""
-    for found in reversed(list(_BOX.finditer(text))):
+    for found in reversed(list(_BOX.finditer(text))[-MOST_BOXES:]):
         if found[1] != "{":
             return found[1]
         end = _closing(text, found.end())
