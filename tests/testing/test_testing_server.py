@@ -113,7 +113,8 @@ def test_a_script_that_raises_is_told_at_the_end():
     """Its client gets a 500, and leaving the block raises, with the cause."""
     with (
         pytest.raises(ModelError, match="ZeroDivisionError") as caught,
-        ScriptedServer(lambda _: str(1 // 0)) as server,pytest.raises(urllib.error.HTTPError, match="500")
+        ScriptedServer(lambda _: str(1 // 0)) as server,
+        pytest.raises(urllib.error.HTTPError, match="500"),
     ):
         urllib.request.urlopen(server.url + "/chat/completions", b'{"model": "scripted", "messages": [{}]}')
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
