@@ -10,7 +10,7 @@ from rtk.deliberation.plain import clean, columns, wrapped
 
 MARKS = {"chosen": "✓", "pruned": "✗", "dead end": "✗", "backtracked": "↩", "kept": "•", "open": "·"}
 SELF_EVIDENT = ("step", "thought")  # kinds that need no word: the tree shows what they are
-LEAST_WIDTH, LEAST_TEXT = 40, 16
+LEAST_WIDTH, LEAST_TEXT = 48, 16
 LINES_OF_TEXT = 2
 MORE = 25  # columns of a line that counts what is hidden
 GAP = 2
@@ -185,7 +185,10 @@ def _sentence(row: Row) -> str:
 
 
 def _score(row: Row) -> str:
-    return "" if row.step.score is None else f"{row.step.score:.2f}"
+    score = row.step.score
+    if score is None:
+        return ""
+    return f"{score:.2f}" if abs(score) < 1000 else f"{score:.3g}"
 
 
 def _tokens(row: Row) -> str:

@@ -96,8 +96,8 @@ class Deliberation:
 
         `✓` chosen, `✗` pruned or a dead end, `↩` backtracked, `•` kept, `·` open; scores and completion tokens at
         the right; `×3` for siblings that say the same. What does not fit is counted; the chosen path and what is near
-        the root come first. Nothing a model wrote can move the cursor or colour the terminal. At least 40 columns
-        and one line are used.
+        the root come first. Nothing a model wrote can move the cursor or colour the terminal. At least 48 columns
+        and three lines are used.
 
         Raises:
             RTKError: steps nested more than 200 deep, or within themselves.
@@ -156,7 +156,7 @@ def _written(step: Step, depth: int) -> dict[str, Any]:
         "children": [_written(child, depth + 1) for child in step.children],
     }
     return {"kind": step.kind, "state": step.state} | {
-        name: value for name, value in values.items() if value or (name == "score" and value is not None)
+        name: value for name, value in values.items() if value or (name in ("score", "address") and value is not None)
     }
 
 
