@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ LASTING = 2
 """SQLite's `synchronous` after opening: what a write returned survives a power cut."""
 
 _PAUSE = 0.002  # seconds between two tries at a locked database
+
+_abandoned: list[sqlite3.Connection] = []  # never closed, not even by the garbage collector
 
 
 class Database(diskcache.Cache):
@@ -42,24 +46,60 @@ class Database(diskcache.Cache):
         self._patience = timeout
         self._lasting = False
         self._text = TextDisk(str(folder))
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
+        self._registering = threading.Lock()  # of the dict above
         opening: dict[str, Any] = {"timeout": timeout, "disk": TextDisk, **SETTINGS}
-        super().__init__(str(folder), **opening)
-        self.close()
+        try:
+            super().__init__(str(folder), **opening)
+        finally:
+            _close_all(self._connections)
+        self._local = threading.local()
         self._lasting = True
         close_in_children(self)
+        # A connection is in a reference cycle of its own: without this it would outlive the store that was dropped.
+        weakref.finalize(self, _close_all, self._connections).atexit = False
 
     def __reduce__(self) -> Any:
         raise TypeError("a database is not pickled; its SampleStore is, by its path")
 
     @property
     def _con(self) -> sqlite3.Connection:
-        connection = super()._con
-        if getattr(self._local, "guarded", None) is not connection:
-            self._local.guarded = connection
-            guard(connection)
-            if self._lasting:
-                connection.execute(f"PRAGMA synchronous = {LASTING}")
+        # Unlike diskcache's: no setting of the file becomes SQL, and a fork can close other threads' connections.
+        connection = getattr(self._local, "con", None)
+        if connection is None:
+            connection = self._local.con = self._connect()
         return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            Path(self.directory, DBNAME), timeout=self.timeout, isolation_level=None, check_same_thread=False
+        )
+        guard(connection)
+        if self._lasting:
+            for name in ("cache_size", "mmap_size"):
+                connection.execute(f"PRAGMA {name} = {SETTINGS['sqlite_' + name]}")
+            connection.execute(f"PRAGMA synchronous = {LASTING}")
+        with self._registering:
+            for thread in [thread for thread in self._connections if not thread.is_alive()]:
+                self._connections.pop(thread).close()
+            self._connections[threading.current_thread()] = connection
+        return connection
+
+    def close(self) -> None:
+        """Close the calling thread's connection; the next use opens another."""
+        with self._registering:
+            self._connections.pop(threading.current_thread(), None)
+        super().close()
+
+    def leave_behind(self, in_use: bool) -> None:
+        """In a forked child: be rid of all that was inherited; what another thread was using cannot even be closed."""
+        if in_use:
+            _abandoned.extend(self._connections.values())
+            self._connections.clear()
+        _close_all(self._connections)
+        self._registering = threading.Lock()
+        self._local = threading.local()
+        self._txn_id = None
 
     @property
     def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
@@ -84,14 +124,7 @@ class Database(diskcache.Cache):
                 f"the store in {self.directory} holds the setting {key!r:.60} = {value!r:.60}, which is not rtk's",
                 mend=f"move {self.directory} away, or name another store (RTK_CACHE=FOLDER or store=FOLDER)",
             )
-        if key == "sqlite_synchronous" and self._lasting:
-            value, update = LASTING, False
         return super().reset(key, value, update)
-
-    def close(self) -> None:
-        """Close the calling thread's connection; the next use opens another."""
-        self._local.guarded = None
-        super().close()
 
     def rows(self, first: str, beyond: str, limit: int = -1) -> list[tuple[str, str]]:
         """Rows with `first <= key < beyond`, in order of their keys, in one query: pairs of key and value.
@@ -128,6 +161,11 @@ class Database(diskcache.Cache):
         """How many rows have `first <= key < beyond`."""
         ((found,),) = self._sql("SELECT count(*) FROM Cache WHERE key >= ? AND key < ?", (first, beyond)).fetchall()
         return found
+
+
+def _close_all(connections: dict[threading.Thread, sqlite3.Connection]) -> None:
+    while connections:
+        connections.popitem()[1].close()
 
 
 def _as_stored(value: Any, kind: str) -> Any:

@@ -19,11 +19,11 @@ LONGEST_WAIT = 10.0
 """Seconds that a fork waits for operations under way; one stuck behind another process's lock must not block it."""
 
 
-class Closable(Protocol):
-    """What has connections."""
+class Inherited(Protocol):
+    """What has connections that a child inherits."""
 
-    def close(self) -> None:
-        """Close the calling thread's connection."""
+    def leave_behind(self, in_use: bool) -> None:
+        """Be rid of them, in the child; `in_use` where an operation of the parent's was under way after all."""
         ...
 
 
@@ -60,7 +60,7 @@ class _Gate:
 
 
 _gate = _Gate()
-_databases: weakref.WeakSet[Closable] = weakref.WeakSet()
+_databases: weakref.WeakSet[Inherited] = weakref.WeakSet()
 
 
 @contextmanager
@@ -71,16 +71,17 @@ def operation() -> Iterator[None]:
         yield
 
 
-def close_in_children(database: Closable) -> None:
+def close_in_children(database: Inherited) -> None:
     """From now on, a forked child closes what it inherits of this database."""
     _databases.add(database)
 
 
 def _renew() -> None:
     global _gate
+    in_use = _gate.inside > 0
     _gate = _Gate()
     for database in list(_databases):
-        database.close()
+        database.leave_behind(in_use)
 
 
 if hasattr(os, "register_at_fork"):
