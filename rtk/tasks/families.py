@@ -9,7 +9,7 @@ from typing import Any
 
 import dspy
 
-from rtk.answers import Checker
+from rtk.answers import Checker, Comparer
 from rtk.tasks.items import Item
 
 Inputs = Mapping[str, Any]
@@ -47,7 +47,7 @@ class Family:
     level: int
     signature: type[dspy.Signature]
     draw: Callable[[int, int, int], Item | None]
-    comparer: str = "auto"
+    comparer: Comparer = "auto"
     check: Checker | None = None
     depth: Callable[[Inputs], int] | None = None
     random_proposal: Callable[[Inputs, Any, Random], str] | None = None

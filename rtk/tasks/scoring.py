@@ -13,9 +13,7 @@ from tokenize import TokenError
 from typing import Any
 
 EVALUATED = frozenset({"binary_matrix", "n_queens", "spiral_matrix", "string_insertion"})
-FORMULAS = frozenset(
-    {"countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24", "simple_integration"}
-)
+FORMULAS = frozenset({"countdown", "intermediate_integration", "puzzle24", "simple_integration"})
 BY_GOLD = frozenset({"game_of_life_halting"})  # its scorer takes any text but the empty one for "True"
 LONGEST_FORMULA = 500
 FUNCTIONS = frozenset({"sin", "cos", "tan", "exp", "log", "ln", "sqrt", "asin", "acos", "atan", "pi", "E", "C"})

@@ -12,7 +12,7 @@ from typing import Any
 
 import dspy
 
-from rtk.answers import Checker, equal
+from rtk.answers import Checker, Comparer, equal
 from rtk.errors import TaskError
 from rtk.tasks.families import Family, Inputs
 from rtk.tasks.items import SPLITS
@@ -47,7 +47,7 @@ class Task:
     dev: list[dspy.Example]
     test: list[dspy.Example]
     answer_field: str = "answer"
-    comparer: str = "auto"
+    comparer: Comparer = "auto"
     check: Checker | None = None
     depth: Callable[[Inputs], int] | None = None
     random_proposal: Callable[[Inputs, Any, Random], str] | None = None
