@@ -28,12 +28,14 @@ class Kind:
     workings: tuple[str, ...] = ()
 
 
+# Relations are worded in the order in which they are calculated ("the first plus 3", 4 + 3): a model of 135 million
+# parameters often turns "3 more than the first" into a subtraction.
 KINDS: Mapping[str, Kind] = {
     "value": Kind("The {0} number is {k}.", lambda v, k: v[0] == k),
-    "more": Kind("The {0} number is {k} more than the {1}.", lambda v, k: v[0] == v[1] + k, ("{1} + {k}", "{0} - {k}")),
-    "less": Kind("The {0} number is {k} less than the {1}.", lambda v, k: v[0] == v[1] - k, ("{1} - {k}", "{0} + {k}")),
-    "times": Kind("The {0} number is {k} times the {1}.", lambda v, k: v[0] == v[1] * k, ("{1} × {k}", "{0} / {k}")),
-    "plus": Kind(
+    "plus": Kind("The {0} number is the {1} plus {k}.", lambda v, k: v[0] == v[1] + k, ("{1} + {k}", "{0} - {k}")),
+    "minus": Kind("The {0} number is the {1} minus {k}.", lambda v, k: v[0] == v[1] - k, ("{1} - {k}", "{0} + {k}")),
+    "times": Kind("The {0} number is the {1} times {k}.", lambda v, k: v[0] == v[1] * k, ("{1} × {k}", "{0} / {k}")),
+    "sum": Kind(
         "The {0} number is the {1} plus the {2}.",
         lambda v, k: v[0] == v[1] + v[2],
         ("{1} + {2}", "{0} - {2}", "{0} - {1}"),

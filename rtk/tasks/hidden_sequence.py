@@ -2,14 +2,14 @@
 
 A question at level 2, its answer, and what the checker says:
 
-    Find the 3 hidden numbers, each from 1 to 20. The first number is 4. The second number is 3 more than the first.
-    The third number is 2 times the second.
+    Find the 3 hidden numbers, each from 1 to 20. The first number is 4. The second number is the first plus 3.
+    The third number is the second times 2.
 
     4, 7, 14
 
     check(inputs, "4, 7, 14")   ok=True    all clues hold
     check(inputs, "4, 7")       ok=True    no clue about the first two numbers is violated
-    check(inputs, "4, 8")       ok=False   4, 8 goes against: The second number is 3 more than the first.
+    check(inputs, "4, 8")       ok=False   4, 8 goes against: The second number is the first plus 3.
 
 The checker reads the clues and never the answer. It evaluates only clues whose numbers are all present and does not
 look ahead: a partial sequence that stands may still have no completion.
@@ -89,16 +89,16 @@ def _relations(
 ) -> list[tuple[Clue, int]]:
     """One relation of each possible kind between a place and those near it, with the number it gives the place."""
     base = rng.choice(near)
-    n, most = numbers[base], HIGH if level == 1 else 9
+    n, most = numbers[base], 5 if level == 2 else 9
     found = []
     if ks := range(1, min(most, HIGH - n) + 1):
         k = rng.choice(ks)
         turned = level > 3 and rng.random() < 0.5
-        found.append((Clue("less", (base, place), k) if turned else Clue("more", (place, base), k), n + k))
+        found.append((Clue("minus", (base, place), k) if turned else Clue("plus", (place, base), k), n + k))
     if ks := range(1, min(most, n - LOW) + 1):
         k = rng.choice(ks)
         turned = level > 3 and rng.random() < 0.5
-        found.append((Clue("more", (base, place), k) if turned else Clue("less", (place, base), k), n - k))
+        found.append((Clue("plus", (base, place), k) if turned else Clue("minus", (place, base), k), n - k))
     if ks := range(2, min(5, HIGH // n) + 1):
         k = rng.choice(ks)
         found.append((Clue("times", (place, base), k), n * k))
@@ -107,7 +107,7 @@ def _relations(
         found.append((Clue("times", (base, place), k), n // k))
     if level > 2 and (pairs := [(a, b) for a in near for b in near if a < b and numbers[a] + numbers[b] <= HIGH]):
         a, b = rng.choice(pairs)
-        found.append((Clue("plus", (place, a, b)), numbers[a] + numbers[b]))
+        found.append((Clue("sum", (place, a, b)), numbers[a] + numbers[b]))
     return found
 
 

@@ -30,10 +30,10 @@ def true_of(sentence, numbers):
     k = int(found[0]) if (found := re.findall(r"\d+", sentence)) else None
     for words, meaning in (
         ("add up to", lambda: sum(numbers) == k),
-        ("more than the", lambda: spoken[0] - spoken[1] == k),
-        ("less than the", lambda: spoken[1] - spoken[0] == k),
-        ("times the", lambda: spoken[0] == k * spoken[1]),
         (" plus the ", lambda: spoken[0] == spoken[1] + spoken[2]),
+        (" plus ", lambda: spoken[0] == spoken[1] + k),
+        (" minus ", lambda: spoken[0] == spoken[1] - k),
+        (" times ", lambda: spoken[0] == spoken[1] * k),
         ("greater than", lambda: spoken[0] > k),
         ("less than", lambda: spoken[0] < k),
         ("even", lambda: not spoken[0] & 1),
@@ -101,7 +101,7 @@ def test_the_checker_rejects_another_whole_sequence(case, place, number):
 def test_the_checker_does_not_look_ahead():
     """A beginning that violates nothing yet stands, though it has no completion."""
     question = (
-        "Find the 2 hidden numbers, each from 1 to 20. The second number is 5. The first number is 3 times the second."
+        "Find the 2 hidden numbers, each from 1 to 20. The second number is 5. The first number is the second times 3."
     )
     check = LEVEL_TASKS[1].check
     assert check({"question": question}, "2").ok is True
@@ -137,7 +137,7 @@ def test_the_checker_does_not_look_ahead():
 )
 def test_what_the_checker_reads(candidate, ok):
     """Lists of whole numbers are read in any usual spelling; anything else is rejected with a reason."""
-    clues = "The first number is 4. The second number is 3 more than the first."
+    clues = "The first number is 4. The second number is the first plus 3."
     question = f"Find the 2 hidden numbers, each from 1 to 20. {clues}"
     verdict = LEVEL_TASKS[1].check({"question": question}, candidate)
     assert verdict.ok is ok
