@@ -5,7 +5,6 @@ import re
 from collections import Counter
 
 import house
-import pytest
 
 MAX_LINES = 450
 PRINTS = {"rtk/cli.py"}
@@ -15,7 +14,8 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 
 LIBRARY = house.sources()
 TESTS = house.sources(house.ROOT / "tests")
-BENCHMARKS = house.sources(house.ROOT / "benchmarks")
+EVERY = [*LIBRARY, *TESTS, *house.sources(house.ROOT / "benchmarks")]
+TEST_FILES = [path for path in TESTS if path.name.startswith("test_")]
 
 
 def _name(path):
@@ -30,16 +30,15 @@ def _where(path, node):
     return f"{_name(path)}:{node.lineno}"
 
 
-@pytest.mark.parametrize("path", [*LIBRARY, *TESTS, *BENCHMARKS], ids=_name)
-def test_a_file_says_what_it_is_about(path):
+def test_a_file_says_what_it_is_about():
     """Every file opens with a docstring."""
-    assert (ast.get_docstring(_parsed(path)) or "").strip()
+    assert [_name(path) for path in EVERY if not (ast.get_docstring(_parsed(path)) or "").strip()] == []
 
 
-@pytest.mark.parametrize("path", [*LIBRARY, *TESTS, *BENCHMARKS], ids=_name)
-def test_a_file_is_short(path):
+def test_a_file_is_short():
     """A file has at most 450 lines; a longer one has two subjects."""
-    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+    lengths = {_name(path): len(path.read_text("utf-8").splitlines()) for path in EVERY}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
 def test_no_room_without_a_subject():
@@ -69,7 +68,9 @@ def test_the_library_starts_no_second_loop():
 
 def test_the_library_asserts_nothing():
     """A mistake of the user's is an error with its mend; `assert` disappears under `python -O`."""
-    asserts = [_where(path, node) for path in LIBRARY for node in ast.walk(_parsed(path)) if isinstance(node, ast.Assert)]
+    asserts = [
+        _where(path, node) for path in LIBRARY for node in ast.walk(_parsed(path)) if isinstance(node, ast.Assert)
+    ]
     assert asserts == []
 
 
@@ -106,18 +107,18 @@ def _test_functions(path):
             yield node
 
 
-@pytest.mark.parametrize("path", [path for path in TESTS if path.name.startswith("test_")], ids=_name)
-def test_a_test_states_a_behaviour(path):
+def test_a_test_states_a_behaviour():
     """Every test has a docstring of one paragraph that ends as a sentence does."""
-    texts = {node.name: (ast.get_docstring(node) or "") for node in _test_functions(path)}
-    assert [name for name, text in texts.items() if not text.endswith(".") or "\n\n" in text] == []
+    tests = [
+        (_where(path, node), ast.get_docstring(node) or "") for path in TEST_FILES for node in _test_functions(path)
+    ]
+    assert [where for where, text in tests if not text.endswith(".") or "\n\n" in text] == []
 
 
 def test_test_files_have_names_of_their_own():
     """No two test files share a name, each begins with its room's, and their folders are no packages."""
-    tests = [path for path in TESTS if path.name.startswith("test_")]
-    assert [name for name, count in Counter(path.name for path in tests).items() if count > 1] == []
-    assert [_name(path) for path in tests if not path.name.startswith(f"test_{path.parent.name}_")] == []
+    assert [name for name, count in Counter(path.name for path in TEST_FILES).items() if count > 1] == []
+    assert [_name(path) for path in TEST_FILES if not path.name.startswith(f"test_{path.parent.name}_")] == []
     assert [_name(path) for path in TESTS if path.name == "__init__.py"] == []
 
 

@@ -1,6 +1,7 @@
 """README and CI: one set of commands, a map that is true, and no word of another project's distribution."""
 
 import re
+import sys
 import tomllib
 
 import house
@@ -60,7 +61,10 @@ def test_ci_checks_style_and_types():
 
 def test_every_dependency_is_pinned_in_ci():
     """Each declared dependency has exactly one version in the constraints."""
-    declared = [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]
+    declared = [
+        *PROJECT["dependencies"],
+        *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
+    ]
     names = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in declared} - {PROJECT["name"]}
     pins = re.findall(r"^([a-z0-9-]+)==\S+$", (house.ROOT / ".ci/constraints.txt").read_text("utf-8"), re.MULTILINE)
     assert sorted(names - set(pins)) == []
@@ -74,8 +78,6 @@ def test_declared_dependencies_are_the_imported_ones():
     core, local = PROJECT["dependencies"], PROJECT["optional-dependencies"]["local"]
     names = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in [*core, *local]}
     expected = {modules.get(name, name).replace("-", "_") for name in names}
-    import sys
-
     assert imported - sys.stdlib_module_names - {"rtk"} == expected
 
 
