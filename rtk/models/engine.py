@@ -1,0 +1,269 @@
+"""The embedded engine: llama.cpp's own server in this process, one for each file of weights.
+
+It listens on the loopback interface, on a port the system chooses, and asks for a key that only this process has.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import json
+import os
+import secrets
+import struct
+import threading
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from rtk.errors import EngineError, MissingExtra
+from rtk.models import weights
+
+NEUTRAL_SAMPLING: dict[str, Any] = {
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "repeat_penalty": 1.0,
+}
+"""Fields of a chat request that switch off llama.cpp's own filters (top-k 40, top-p 0.95, min-p 0.05, and what a GGUF
+may set), so that the temperature alone shapes what is sampled."""
+
+_WORKING_MEMORY = 200 << 20
+_PROMPT_CACHE_MIB = 256
+_READY_SECONDS = 60.0
+
+
+@dataclass(eq=False)
+class Engine:
+    """A running engine.
+
+    Attributes:
+        path: the GGUF it runs.
+        sha256: of that file, in hex.
+        slots: samples computed side by side, and the most completions of one request.
+        context: tokens that a prompt and its completion may have together, in each slot.
+        url: of its OpenAI-compatible interface, ending in `/v1`.
+        api_key: random; sent as a bearer token. Not shown in the repr.
+    """
+
+    path: Path
+    sha256: str
+    slots: int
+    context: int
+    url: str
+    api_key: str = field(repr=False)
+    _server: Any = field(repr=False)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been closed."""
+        return self._server is not None
+
+    def close(self) -> None:
+        """Stop it and free its memory; requests under way fail. Closing twice is no error."""
+        with _lock:
+            if _running.get(self.path) is self:
+                del _running[self.path]
+            self._stop()
+
+    def _stop(self) -> None:
+        self._server = None  # llama.cpp's server stops when its last reference goes
+
+
+_running: dict[Path, Engine] = {}
+_all: list[Engine] = []
+_lock = threading.Lock()
+
+
+def engine(path: str | Path, *, slots: int = 8, context: int = 2048) -> Engine:
+    """The engine that runs a GGUF in this process; started by the first who asks, shared by all who ask later.
+
+    A running one is shared when it has as many slots and as much context as asked for, or more. Where it has less, a
+    larger one takes its place for new callers, and the smaller goes on for those who hold it until they close it or
+    the process ends. A forked child starts its own.
+
+    Args:
+        path: the weights.
+        slots: samples computed side by side, at least 1.
+        context: tokens for a prompt and its completion together, in each slot.
+
+    Raises:
+        MissingExtra: where xllamacpp is not installed.
+        WeightsError: where the file is missing or no GGUF.
+        EngineError: where there is too little memory, or llama.cpp does not load the file.
+    """
+    if slots < 1 or context < 1:
+        raise EngineError(
+            f"an engine needs slots and a context, not slots={slots}, context={context}", mend="pass positive numbers"
+        )
+    path = weights.check_gguf(path).resolve()
+    with _lock:
+        running = _running.get(path)
+        if running is not None and running.slots >= slots and running.context >= context:
+            return running
+        if running is not None:
+            slots, context = max(slots, running.slots), max(context, running.context)
+        _running[path] = started = _start(path, slots, context)
+        _all.append(started)
+        return started
+
+
+def _start(path: Path, slots: int, context: int) -> Engine:
+    llama = _xllamacpp()
+    needed, available = _needed(path, slots, context), _available()
+    if available is not None and needed > available:
+        raise EngineError(
+            f"{path.name} with {slots} slots of {context} tokens needs about {_gib(needed)} of memory, "
+            f"and {_gib(available)} are free",
+            mend="free some memory, or ask for fewer slots, a shorter context or a smaller model",
+        )
+    key = secrets.token_urlsafe(32)
+    try:
+        server = llama.Server(_params(llama, path, slots, context, key))
+    except RuntimeError as error:
+        raise EngineError(
+            f"llama.cpp did not load {path}: {error}",
+            mend="the file may be damaged or of a newer kind than the installed xllamacpp knows: "
+            "fetch it again, or pip install -U xllamacpp",
+        ) from error
+    _wait(server, key)
+    return Engine(path, weights.sha256(path), slots, context, f"{server.listening_address}/v1", key, server)
+
+
+def _xllamacpp() -> Any:
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise MissingExtra(
+            f"the embedded engine needs xllamacpp ({error})", mend="pip install 'rtk-inference[local]'"
+        ) from error
+    return xllamacpp
+
+
+def _params(llama: Any, path: Path, slots: int, context: int, key: str) -> Any:
+    params = llama.CommonParams()
+    params.model.path = str(path)
+    params.n_parallel, params.n_ctx = slots, slots * context
+    params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [key]
+    params.ui = params.warmup = False
+    params.verbosity = 0
+    params.cache_ram_mib = _PROMPT_CACHE_MIB  # llama.cpp would keep up to 8 GiB of past prompts
+    threads = _cores()
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    return params
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _wait(server: Any, key: str) -> None:
+    """Wait until the engine's own loop has answered once.
+
+    Not a courtesy: a server that is dropped before its loop runs never ends (seen in xllamacpp 2026.10), and hangs
+    the process.
+    """
+    request = urllib.request.Request(f"{server.listening_address}/slots", headers={"Authorization": f"Bearer {key}"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on the loopback
+    try:
+        with opener.open(request, timeout=_READY_SECONDS) as reply:
+            json.load(reply)
+    except (OSError, ValueError) as error:
+        _leak(server)
+        raise EngineError(
+            f"the embedded engine started and does not answer: {error}",
+            mend="check that programs may open ports on 127.0.0.1, then start again",
+        ) from error
+
+
+def _needed(path: Path, slots: int, context: int) -> int:
+    """About how many bytes an engine takes: weights, the slots' keys and values in 16 bits, and room to work."""
+    return path.stat().st_size + slots * context * _bytes_a_token(path) + _WORKING_MEMORY
+
+
+def _bytes_a_token(path: Path) -> int:
+    """Keys and values of one token in all layers; 0 where the file does not say."""
+    with path.open("rb") as file:
+        facts = _metadata(file)
+    kind = facts.get("general.architecture")
+    layers, width, heads = (
+        facts.get(f"{kind}.{name}") for name in ("block_count", "embedding_length", "attention.head_count")
+    )
+    if not (isinstance(layers, int) and isinstance(width, int) and isinstance(heads, int) and heads):
+        return 0
+    shared = facts.get(f"{kind}.attention.head_count_kv", heads)
+    sizes = [facts.get(f"{kind}.attention.{name}", width // heads) for name in ("key_length", "value_length")]
+    return layers * shared * sum(sizes) * 2
+
+
+_NUMBERS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?", 10: "<Q", 11: "<q", 12: "<d"}
+
+
+def _metadata(file: IO[bytes]) -> dict[str, Any]:
+    """The facts before the tokenizer's in a GGUF, without arrays (form: ggml `docs/gguf.md`); what can be read."""
+    facts: dict[str, Any] = {}
+    with suppress(struct.error, UnicodeDecodeError):  # a damaged header: llama.cpp says so in its own time
+        _, _, _, count = struct.unpack("<4sIQQ", file.read(24))
+        for _ in range(min(count, 10_000)):
+            key = _string(file)
+            (form,) = struct.unpack("<I", file.read(4))
+            if key.startswith("tokenizer.") or not (form == 8 or form in _NUMBERS):
+                break
+            facts[key] = _string(file) if form == 8 else _number(file, _NUMBERS[form])
+    return facts
+
+
+def _string(file: IO[bytes]) -> str:
+    (length,) = struct.unpack("<Q", file.read(8))
+    return file.read(min(length, 1 << 20)).decode()
+
+
+def _number(file: IO[bytes], form: str) -> Any:
+    return struct.unpack(form, file.read(struct.calcsize(form)))[0]
+
+
+def _available() -> int | None:
+    """Bytes of memory a new engine may take; None where the system does not say."""
+    with suppress(OSError, ValueError), open("/proc/meminfo") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    with suppress(OSError, ValueError, AttributeError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _gib(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB"
+
+
+def _leak(server: Any) -> None:
+    """Keep a server that cannot be stopped from ever being freed, since freeing would wait for it for ever."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+
+
+def _forked() -> None:
+    """In a forked child: the engine's threads are not here, and stopping it would wait for them for ever."""
+    global _lock
+    _lock = threading.Lock()
+    for each in _all:
+        if each._server is not None:
+            _leak(each._server)
+        each._server = None
+    _running.clear()
+    _all.clear()
+
+
+@atexit.register
+def _close_all() -> None:
+    for each in list(_all):
+        each.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
