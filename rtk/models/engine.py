@@ -205,17 +205,30 @@ _NUMBERS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?",
 
 
 def _metadata(file: IO[bytes]) -> dict[str, Any]:
-    """The facts before the tokenizer's in a GGUF, without arrays (form: ggml `docs/gguf.md`); what can be read."""
+    """The facts before the tokenizer's in a GGUF, arrays as None (form: ggml `docs/gguf.md`); what can be read."""
     facts: dict[str, Any] = {}
-    with suppress(struct.error, UnicodeDecodeError):  # a damaged header: llama.cpp says so in its own time
+    with suppress(
+        struct.error, UnicodeDecodeError, KeyError, RecursionError
+    ):  # a damaged header: llama.cpp says so in its own time
         _, _, _, count = struct.unpack("<4sIQQ", file.read(24))
         for _ in range(min(count, 10_000)):
             key = _string(file)
             (form,) = struct.unpack("<I", file.read(4))
-            if key.startswith("tokenizer.") or not (form == 8 or form in _NUMBERS):
+            if key.startswith("tokenizer."):
                 break
-            facts[key] = _string(file) if form == 8 else _number(file, _NUMBERS[form])
+            facts[key] = _value(file, form)
     return facts
+
+
+def _value(file: IO[bytes], form: int) -> Any:
+    if form == 8:
+        return _string(file)
+    if form == 9:
+        kind, count = struct.unpack("<IQ", file.read(12))
+        for _ in range(min(count, 10_000)):
+            _value(file, kind)
+        return None
+    return _number(file, _NUMBERS[form])
 
 
 def _string(file: IO[bytes]) -> str:
