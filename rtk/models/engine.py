@@ -65,16 +65,12 @@ class Engine:
     def close(self) -> None:
         """Stop it and free its memory; requests under way fail. Closing twice is no error."""
         with _lock:
-            if _running.get(self.path) is self:
-                del _running[self.path]
-            self._stop()
-
-    def _stop(self) -> None:
-        self._server = None  # llama.cpp's server stops when its last reference goes
+            self._server = None  # llama.cpp's server stops when its last reference goes
+            if self in _running:
+                _running.remove(self)
 
 
-_running: dict[Path, Engine] = {}
-_all: list[Engine] = []
+_running: list[Engine] = []
 _lock = threading.Lock()
 
 
@@ -82,8 +78,8 @@ def engine(path: str | Path, *, slots: int = 8, context: int = 2048) -> Engine:
     """The engine that runs a GGUF in this process; started by the first who asks, shared by all who ask later.
 
     A running one is shared when it has as many slots and as much context as asked for, or more. Where it has less, a
-    larger one takes its place for new callers, and the smaller goes on for those who hold it until they close it or
-    the process ends. A forked child starts its own.
+    larger one starts beside it, and the smaller goes on until it is closed or the process ends.
+    A forked child starts its own.
 
     Args:
         path: the weights.
@@ -101,13 +97,13 @@ def engine(path: str | Path, *, slots: int = 8, context: int = 2048) -> Engine:
         )
     path = weights.check_gguf(path).resolve()
     with _lock:
-        running = _running.get(path)
-        if running is not None and running.slots >= slots and running.context >= context:
-            return running
-        if running is not None:
-            slots, context = max(slots, running.slots), max(context, running.context)
-        _running[path] = started = _start(path, slots, context)
-        _all.append(started)
+        running = [each for each in _running if each.path == path]
+        for each in running:
+            if each.slots >= slots and each.context >= context:
+                return each
+        slots, context = max([slots, *(e.slots for e in running)]), max([context, *(e.context for e in running)])
+        started = _start(path, slots, context)
+        _running.append(started)
         return started
 
 
@@ -264,17 +260,15 @@ def _forked() -> None:
     """In a forked child: the engine's threads are not here, and stopping it would wait for them for ever."""
     global _lock
     _lock = threading.Lock()
-    for each in _all:
-        if each._server is not None:
-            _leak(each._server)
+    for each in _running:
+        _leak(each._server)
         each._server = None
     _running.clear()
-    _all.clear()
 
 
 @atexit.register
 def _close_all() -> None:
-    for each in list(_all):
+    for each in list(_running):
         each.close()
 
 

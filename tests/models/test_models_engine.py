@@ -81,7 +81,8 @@ def test_more_slots_than_there_are_start_a_larger_engine_beside(path, running):
     try:
         assert larger is not running
         assert (larger.slots, larger.context) == (5, 512)
-        assert engine(path, slots=1, context=64) is larger
+        assert engine(path, slots=5, context=64) is larger
+        assert engine(path, slots=1, context=64) is running
         assert ask(running, max_tokens=1)["choices"]
     finally:
         larger.close()
