@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rtk.deliberation import Deliberation
     from rtk.errors import BudgetSpent, RTKError
     from rtk.events import watching
-    from rtk.models import LM
+    from rtk.models import LM, LinesAdapter
     from rtk.samples import replicate
     from rtk.store import SampleStore
     from rtk.strategies import (
@@ -46,6 +46,7 @@ __all__ = [
     "BudgetSpent",
     "ChainOfThought",
     "Deliberation",
+    "LinesAdapter",
     "Outcome",
     "Prediction",
     "RTKError",
@@ -77,7 +78,7 @@ _NAMES = {
     "rtk.deliberation": ("Deliberation",),
     "rtk.errors": ("BudgetSpent", "RTKError"),
     "rtk.events": ("watching",),
-    "rtk.models": ("LM",),
+    "rtk.models": ("LM", "LinesAdapter"),
     "rtk.samples": ("replicate",),
     "rtk.store": ("SampleStore",),
     "rtk.strategies": (

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 import rtk
@@ -59,7 +59,7 @@ def model_get(name: Annotated[str, typer.Argument(help="Which one.")] = "smollm2
 
     found = weights.find(name)
     if found is None:
-        with _bar("fetching", None) as step:
+        with _bar("fetching") as step:
             found = weights.get(name, progress=step)
     out.print(f"{name} is at {found}", highlight=False, soft_wrap=True)
 
@@ -76,13 +76,13 @@ def model_where(name: Annotated[str, typer.Argument(help="Which one.")] = "smoll
 def demo(
     model: Annotated[str, typer.Option(help="embedded, or a LiteLLM model string.")] = "embedded",
     api_base: Annotated[str | None, typer.Option(help="Endpoint of an OpenAI-compatible or Ollama server.")] = None,
-    size: Annotated[int, typer.Option(min=1, help="Puzzles; twice as many products.")] = 20,
+    size: Annotated[int, typer.Option(min=1, help="Puzzles; twice as many calculations.")] = 20,
     seed: Annotated[int, typer.Option(help="Which draw of questions.")] = 0,
     store: Annotated[Path | None, typer.Option(help="Folder of the sample store; RTK_CACHE, else the user's.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table alone, as Markdown.")] = False,
 ) -> None:
     """The main job, live: one model, direct, chain, vote and tree, and what more thinking buys and costs."""
     from rtk.experiments import demo as run
-    from rtk.experiments.demo import arms
 
     logging.getLogger("dspy").setLevel(logging.ERROR)
     lm = rtk.LM(model, store=store, **({"api_base": api_base} if api_base else {}))
@@ -90,65 +90,85 @@ def demo(
         from rtk.models import weights
 
         weights.require()
-    rows, started = arms(size, seed), time.perf_counter()
-    out.print(f"{model} on {2 * size} products and {size} hidden sequences, live; Ctrl-C keeps every sample drawn.")
+    err.print(f"{model} on {2 * size} calculations and {size} hidden sequences; Ctrl-C keeps every sample drawn.")
+    started = time.perf_counter()
     try:
-        with _bar("", sum(len(arm.task.test) for arm in rows)) as step:
-            found = run(rows, lm, progress=lambda arm: step(f"{arm.task.name}: {arm.strategy}, {arm.budget}"))
+        with _bar("") as step:
+            told = lambda arm, done, total: step(done, total, f"{arm.task.name}: {arm.strategy}, {arm.budget}")  # noqa: E731
+            found = run(lm, size=size, seed=seed, progress=told)
     except KeyboardInterrupt:
-        out.print(f"stopped; what was drawn is kept in {lm.store.path}: the same command goes on from there.")
+        err.print(f"stopped; what was drawn is kept in {lm.store.path}: the same command goes on from there.")
         raise typer.Exit(130) from None
-    _report(found, lm, time.perf_counter() - started)
+    if markdown:
+        out.print(_markdown(found.rows()), markup=False, highlight=False, soft_wrap=True)
+        return
+    _show(found.shown)
+    out.print(_table(found.rows()))
+    _account(found.arms, lm, time.perf_counter() - started)
 
 
-def _report(found: Any, lm: Any, seconds: float) -> None:
-    if found.shown is not None:
-        example, prediction = found.shown
-        out.rule("one puzzle's tree of thoughts")
-        out.print(example.question, highlight=False, markup=False)
-        out.print(prediction.deliberation.text(width=out.width), highlight=False, markup=False, soft_wrap=True)
-    out.print(_table(found.arms))
-    drawn = sum(arm.measured.spent.drawn for arm in found.arms)
-    reused = sum(arm.measured.spent.reused for arm in found.arms)
-    kept = "every sample came from the store" if not drawn else f"{drawn} samples drawn, {reused} reused"
-    out.print(f"{kept} ({lm.store.path}); {seconds:.0f} s. " + ("0 drawn." if not drawn else "Run it again: 0 drawn."),
-              highlight=False, soft_wrap=True)  # fmt: skip
+def _show(shown: Any) -> None:
+    """One puzzle's deliberation."""
+    if shown is None:
+        return
+    example, prediction = shown
+    out.rule("one puzzle's tree of thoughts")
+    out.print(example.question, highlight=False, markup=False)
+    out.print(prediction.deliberation.text(width=out.width), highlight=False, markup=False, soft_wrap=True)
+    verdict = "right" if prediction.answer == example.answer else "wrong"
+    out.print(f"answer: {prediction.answer} ({verdict})\n", highlight=False, markup=False)
 
 
-def _table(rows: list[Any]) -> Table:
+def _account(arms: list[Any], lm: Any, seconds: float) -> None:
+    """What was drawn, what was reused, and where it is kept."""
+    drawn = sum(arm.measured.spent.drawn for arm in arms)
+    reused = sum(arm.measured.spent.reused for arm in arms)
+    said = (
+        f"{drawn} samples drawn, {reused} reused. Run it again: it will draw none."
+        if drawn
+        else f"0 samples drawn: every one of the {reused} came from the store."
+    )
+    out.print(f"{said} {seconds:.0f} s; samples are in {lm.store.path}", highlight=False, soft_wrap=True)
+
+
+_COLUMNS = ("task", "strategy", "budget", "accuracy", "95 % interval", "n", "samples", "tokens", "checks", "s/question")
+_LEFT = 3  # columns of words
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """A row of the study as text, in the order of the columns."""
+    asked = f"{row['n']} ({row['failed']} failed)" if row["failed"] else str(row["n"])
+    interval = f"{row['low']:.2f}–{row['high']:.2f}"
+    counts = [f"{row[name]:,}" for name in ("samples", "tokens", "checks")]
+    words = [row["task"], row["strategy"], row["budget"]]
+    return [*words, f"{row['accuracy']:.2f}", interval, asked, *counts, f"{row['seconds']:.2f}"]
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(title="what more thinking buys, and costs", title_style="bold")
-    for name, justify in (("task", "left"), ("strategy", "left"), ("budget", "left"), ("accuracy", "right"),
-                          ("95% interval", "right"), ("n", "right"), ("samples", "right"), ("tokens", "right"),
-                          ("s/question", "right")):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=True)
-    last = None
-    for arm in rows:
-        measured, task = arm.measured, arm.task
-        if last not in (None, task.name):
-            table.add_section()
-        accuracy, spent = measured.accuracy, measured.spent
-        table.add_row(
-            task.name if task.name != last else "", arm.strategy, arm.budget, f"{accuracy.value:.2f}",
-            f"{accuracy.low:.2f}–{accuracy.high:.2f}", str(accuracy.size) + (f" ({measured.errors} failed)" if measured.errors else ""),
-            str(spent.samples), str(spent.completion_tokens), f"{measured.seconds:.2f}",
-        )  # fmt: skip
-        last = task.name
+    for index, name in enumerate(_COLUMNS):
+        table.add_column(name, justify="left" if index < _LEFT else "right", no_wrap=True)
+    for index, row in enumerate(rows):
+        last = index + 1 == len(rows) or rows[index + 1]["task"] != row["task"]
+        table.add_row(*_cells(row), end_section=last)
     return table
 
 
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    align = ["---" if index < _LEFT else "---:" for index in range(len(_COLUMNS))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [list(_COLUMNS), align, *map(_cells, rows)])
+
+
 @contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Any]:
-    """A progress bar; its step takes a description, or (done, total) of bytes."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+def _bar(what: str) -> Iterator[Any]:
+    """A progress bar; its step takes what is done, what there is in all, and perhaps a description."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(what, total=None)
 
-        def step(*state: Any) -> None:
-            if len(state) == 2:
-                progress.update(task, completed=state[0], total=state[1])
-            else:
-                progress.update(task, advance=1, description=state[0])
+        def step(done: int, total: int, description: str = what) -> None:
+            progress.update(task, completed=done, total=total, description=description)
 
         yield step
 

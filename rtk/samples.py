@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,24 @@ NOT_IN_A_REQUEST = frozenset(
         "input_cost_per_token", "output_cost_per_token", "metadata", "user", "mock_response", "prompt_cache",
     }
 )  # fmt: skip
-"""Fields that cannot change what a model would say, or that must never reach a disk."""
+"""Fields that cannot change what a model would say; with those of a connection, they must never reach a disk."""
+
+_CONNECTION = re.compile(
+    r"(api_base|base_url|api_version|organization|headers|timeout)$"
+    r"|^(aws|azure|vertex|oci|watsonx)_|^(tenant_id|client_id|region_name|project|project_id|space_id|username)$"
+    r"|(api_?key|secret|password|credentials|authorization|(access|session|auth|bearer|ad)_token(_provider)?)$",
+    re.IGNORECASE,
+)
+
+
+def of_connection(name: str) -> bool:
+    """Whether a field says where a model is and who asks: keys, headers, endpoints, regions, time limits."""
+    return bool(_CONNECTION.search(name))
+
+
+def outside_a_request(name: str) -> bool:
+    """Whether a field is no part of a request, and so never on a disk."""
+    return name in NOT_IN_A_REQUEST or of_connection(name)
 
 
 # --- canonical JSON ---------------------------------------------------------------------------------------------
@@ -51,7 +69,7 @@ def canonical(value: Any) -> str:
     try:
         text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError, pydantic.PydanticUserError) as error:
         raise UnsupportedParameter(
             f"a request holds something that JSON cannot carry: {error}",
             mend="pass plain values: text, finite numbers, lists, dicts, or a pydantic model class as response_format",
@@ -107,7 +125,7 @@ class Request:
         options: Mapping[str, Any],
         identity: Mapping[str, Any] | None = None,
     ) -> Request:
-        """Build a request; fields that are no part of one (`NOT_IN_A_REQUEST`) and unset ones are left out.
+        """Build a request; fields that are no part of one (`outside_a_request`) and unset ones are left out.
 
         Args:
             model: the model string, as given to `rtk.LM`.
@@ -118,9 +136,12 @@ class Request:
         Raises:
             UnsupportedParameter: without a temperature, or with values that JSON cannot carry.
         """
-        kept = {name: value for name, value in options.items() if name not in NOT_IN_A_REQUEST and value is not None}
+        kept = {name: value for name, value in options.items() if not outside_a_request(name) and value is not None}
         if "temperature" not in kept:
             raise UnsupportedParameter("a request without a temperature", mend="pass temperature=; rtk.LM does")
+        heat = kept["temperature"]
+        if isinstance(heat, bool) or not isinstance(heat, (int, float)) or not heat >= 0:
+            raise UnsupportedParameter(f"temperature={heat!r}", mend="a temperature is a number from 0 on")
         if isinstance(kept.get("stop"), str):
             kept["stop"] = [kept["stop"]]
         body = canonical({"identity": identity or {}, "messages": messages, "model": model, "options": kept})

@@ -67,7 +67,7 @@ class Budget:
         self._charged: dict[Address, Cost] = {}
         self._prompts: dict[str, int] = {}  # request key -> tokens of its prompt, from settled samples
         self._started: float | None = None
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[], object]] = []
         self._closed = False
         self._contexts: list[AbstractContextManager[Any]] = []
 
@@ -290,7 +290,7 @@ def release(budgets: Sequence[Budget], address: Address) -> None:
 
 
 @contextmanager
-def watched(budgets: Sequence[Budget], watcher: Callable[[], None]) -> Iterator[None]:
+def watched(budgets: Sequence[Budget], watcher: Callable[[], object]) -> Iterator[None]:
     """Call `watcher` whenever something settles in one of the budgets, from whatever thread settles it."""
     with _Locks(budgets):
         for budget in budgets:

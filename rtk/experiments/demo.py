@@ -5,19 +5,25 @@ Every arm is an ordinary program; arms that ask the same request share its sampl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 import dspy
 
 from rtk.experiments.measuring import Measured, measure
+from rtk.models import LinesAdapter
 from rtk.samples import current_stream
 from rtk.strategies import ChainOfThought, SelfConsistency, TreeOfThoughts
 from rtk.tasks import Task, load
 
 SHOTS = 4  # worked demonstrations in every prompt: without any, so small a model scores 0
+MAX_TOKENS = 120  # a whole chain takes 80 at most; what goes on is a loop
+BRANCHING = 4
+
+Progress = Callable[["Arm", int, int], None]
+"""Called after each question with the arm under way, questions answered, and questions in all."""
 
 
 @dataclass(frozen=True)
@@ -51,60 +57,89 @@ class Demo:
     arms: list[Arm]
     shown: tuple[dspy.Example, Any] | None
 
+    def rows(self) -> list[dict[str, Any]]:
+        """A tidy row for each arm: accuracy with its 95 % Wilson interval, and what it cost in all.
 
-def arms(size: int, seed: int) -> list[Arm]:
-    """The rows: products (twice as many as puzzles) and hidden sequences."""
-    products = load("arithmetic", size=2 * size, seed=seed)
-    puzzles = load("hidden_sequence", size=size, seed=seed)
-    return [*_common(products), *_common(puzzles), *_trees(puzzles)]
+        Tokens are completion tokens; `checks` counts thoughts held against the clues; `seconds` is the longest path of
+        asks of one question, on average, as long as it took when drawn.
+        """
+        return [_row(arm, arm.measured) for arm in self.arms if arm.measured is not None]
 
 
 def demo(
-    rows: list[Arm], lm: dspy.BaseLM, *, concurrency: int = 16, progress: Callable[[Arm], None] | None = None
+    lm: dspy.BaseLM, *, size: int = 20, seed: int = 0, concurrency: int = 4, progress: Progress | None = None
 ) -> Demo:
-    """Run the study.
+    """Run the study: `2 * size` calculations and `size` hidden sequences.
 
     Args:
-        rows: the arms, as `arms` makes them.
-        lm: the model.
+        lm: the model; the study bounds its completions to 120 tokens.
+        size: puzzles.
+        seed: which draw of questions.
         concurrency: questions under way at once.
-        progress: called with the arm under way after each question.
+        progress: told after each question.
+
+    Raises:
+        ModelError: where no question could ever be answered (no weights, a wrong key, nobody listening).
+        TaskError: where there are not so many different questions.
     """
-    done = []
-    with dspy.context(lm=lm, adapter=dspy.ChatAdapter()):
+    rows = list(_arms(size, seed))
+    total, answered, done = sum(len(arm.task.test) for arm in rows), 0, []
+    with dspy.context(lm=lm.copy(max_tokens=MAX_TOKENS), adapter=LinesAdapter()):
         for arm in rows:
-            tick = None if progress is None else lambda arm=arm: progress(arm)
+
+            def tick(arm: Arm = arm) -> None:
+                nonlocal answered
+                answered += 1
+                if progress is not None:
+                    progress(arm, answered, total)
+
             measured = measure(arm.program, arm.task.test, arm.task.metric, concurrency=concurrency, progress=tick)
-            done.append(Arm(arm.task, arm.strategy, arm.budget, arm.program, measured))
+            done.append(replace(arm, measured=measured))
     return Demo(done, _shown(done))
+
+
+# --- the arms ---
+
+
+def _arms(size: int, seed: int) -> Iterator[Arm]:
+    """All arms: on calculations, and on puzzles, where there is a checker and so a tree."""
+    sums, puzzles = load("arithmetic", size=2 * size, seed=seed), load("hidden_sequence", size=size, seed=seed)
+    yield from _common(sums)
+    yield from _common(puzzles)
+    yield from _trees(puzzles)
 
 
 def _common(task: Task) -> Iterator[Arm]:
     """Direct, one chain, and votes: what every task has."""
-    direct = dspy.Predict(task.signature)
-    direct.demos = [demo.without("reasoning") for demo in task.demos(SHOTS)]
-    yield Arm(task, "direct", "1 sample", direct)
+    for samples in (1, 8):
+        direct = SelfConsistency(dspy.Predict(task.signature), samples, comparer=task.comparer)
+        direct.chain.demos = [demo.without("reasoning") for demo in task.demos(SHOTS)]
+        yield Arm(task, "direct" if samples == 1 else "direct, vote", _samples(samples), direct)
     chain = ChainOfThought(task.signature)
     chain.predict.demos = task.demos(SHOTS)
-    yield Arm(task, "chain of thought", "1 sample", chain)
+    yield Arm(task, "chain of thought", _samples(1), chain)
     for samples in (4, 8):
         vote = SelfConsistency(task.signature, samples, comparer=task.comparer)
         vote.chain.predict.demos = task.demos(SHOTS)
-        yield Arm(task, "self-consistency", f"{samples} samples", vote)
+        yield Arm(task, "self-consistency", _samples(samples), vote)
+
+
+def _samples(count: int) -> str:
+    return f"{count} sample" if count == 1 else f"{count} samples"
 
 
 def _trees(task: Task) -> Iterator[Arm]:
     """Trees of one number at a time, and the two controls that say what the checker does by itself."""
-    for breadth in (1, 3):
+    for breadth in (1, 2):
         yield Arm(task, "tree of thoughts", f"breadth {breadth}", _tree(task, breadth, check=task.check))
-    yield Arm(task, "tree, no checker", "breadth 3", _tree(task, 3, check=None))
-    chance = _tree(task, 3, check=task.check, propose=RandomProposer(task))
-    yield Arm(task, "random proposer, checked", "breadth 3", chance)
+    yield Arm(task, "tree, no checker", "breadth 2", _tree(task, 2, check=None))
+    chance = _tree(task, 2, check=task.check, propose=RandomProposer(task))
+    yield Arm(task, "random proposer, checked", "breadth 2", chance)
 
 
 def _tree(task: Task, breadth: int, *, check: Any, propose: dspy.Module | None = None) -> TreeOfThoughts:
     tree = TreeOfThoughts(
-        task.signature, breadth, 4, task.depth or 1, check=check, values=0, separator=", ", propose=propose
+        task.signature, breadth, BRANCHING, task.depth or 1, check=check, values=0, separator=", ", propose=propose
     )
     if propose is None:
         tree.propose.predict.demos = task.partial_demos(SHOTS)
@@ -122,16 +157,46 @@ class RandomProposer(dspy.Module):
         super().__init__()
         self._task = task
 
-    def forward(self, partial: str, **inputs: Mapping[str, Any]) -> dspy.Prediction:
+    def forward(self, partial: str, **inputs: Any) -> dspy.Prediction:
         """A thought that depends on nothing but the question, the partial solution and the stream."""
         rng = Random(f"{current_stream()}|{partial}|{sorted(inputs.items())}")
         propose = self._task.random_proposal
         return dspy.Prediction(thought=propose(inputs, partial, rng) if propose is not None else "")
 
 
+# --- what is shown ---
+
+
+def _row(arm: Arm, measured: Measured) -> dict[str, Any]:
+    accuracy, spent = measured.accuracy, measured.spent
+    return {
+        "task": arm.task.name,
+        "strategy": arm.strategy,
+        "budget": arm.budget,
+        "accuracy": accuracy.value,
+        "low": accuracy.low,
+        "high": accuracy.high,
+        "n": accuracy.size,
+        "failed": measured.errors,
+        "samples": spent.samples,
+        "tokens": spent.completion_tokens,
+        "checks": _checks(arm, measured),
+        "seconds": measured.seconds,
+    }
+
+
+def _checks(arm: Arm, measured: Measured) -> int:
+    """Thoughts that were held against the clues."""
+    if getattr(arm.program, "check", None) is None:
+        return 0
+    trees = [row.prediction.deliberation for row in measured.rows if row.prediction is not None]
+    return sum(step.kind == "thought" and bool(step.text) for tree in trees for _, step in tree.walk())
+
+
 def _shown(done: list[Arm]) -> tuple[dspy.Example, Any] | None:
     """A tree to print: the first that found the answer after something was pruned, else the first."""
     trees = [row for arm in done if arm.strategy == "tree of thoughts" and arm.measured for row in arm.measured.rows]
-    solved = [row for row in trees if row.correct and "pruned" in str(row.prediction.deliberation)]
-    row = next(iter([*solved, *(row for row in trees if row.correct), *trees]), None)
+    solved = [row for row in trees if row.correct]
+    pruned = [row for row in solved if any(step.state == "pruned" for _, step in row.prediction.deliberation.walk())]
+    row = next(iter([*pruned, *solved, *trees]), None)
     return None if row is None else (row.example, row.prediction)

@@ -1,20 +1,27 @@
 """Models: from a request to its samples, drawn once, kept, and charged.
 
-Floor 2: imports store, budget and the ground.
+Floor 2: imports answers, store, budget and the ground.
 Knows no strategy and no task.
 """
 
 from rtk.models.asking import Ask, Gathered, Gathering, agather, begun, gather
+from rtk.models.lines import LinesAdapter
 from rtk.models.lm import LM, lost
 from rtk.models.loop import on_background, refuse_on_background, submit
+from rtk.models.wire import Completion, Fault, Transport, fault_of_status
 
 __all__ = [
     "LM",
     "Ask",
+    "Completion",
+    "Fault",
     "Gathered",
     "Gathering",
+    "LinesAdapter",
+    "Transport",
     "agather",
     "begun",
+    "fault_of_status",
     "gather",
     "lost",
     "on_background",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from rtk import budget as ledger
 from rtk.budget import Budget, Ceiling, Cost
 from rtk.events import SampleArrived, Watcher, emit
-from rtk.models.drawing import Landing
+from rtk.models.drawing import Landing, leave
 from rtk.models.loop import submit, wait
 from rtk.models.source import Source
 from rtk.samples import Address, Missing, Request, Sample
@@ -169,7 +169,8 @@ class Gathering:
 
     def _landed(self, address: Address, landing: Landing) -> None:
         if address in self._landings and not landing.cancelled() and landing.exception() is None:
-            self._land(address, landing.result(), reused=False)
+            result = landing.result()
+            self._land(address, result, reused=isinstance(result, Sample) and not landing.take())
 
     async def _arrive(self) -> None:
         if self._landings and not await self._in_time(asyncio.wait(self._landings.values())):
@@ -195,10 +196,9 @@ class Gathering:
 
     def _let_go(self) -> None:
         """Give back what is still reserved, and leave requests that nobody waits for."""
-        left = [address for address in self._landings if address not in self.found]
+        left = {address: one for address, one in self._landings.items() if address not in self.found}
         self._landings = {address: one for address, one in self._landings.items() if address in self.found}
-        if left:
-            self.ask.source.drawer(keep=self.ask.keep).leave(left)
+        leave(left.values())
         for address in left:
             ledger.release(self.ask.budgets, address)
 
@@ -214,7 +214,8 @@ class Gathering:
         beyond = len(self.found) - len({result.address for result in results})
         if beyond:
             ledger.count_overdrawn(self.ask.budgets, beyond)
-        unit, budget = self.stop or (None, None)
+        whole = len(results) == len(self.ask.addresses)  # though perhaps at the last moment
+        unit, budget = (None, None) if whole or self.stop is None else self.stop
         return Gathered(results, frozenset(self.reused), unit, budget)
 
 

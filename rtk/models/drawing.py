@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +19,6 @@ from rtk.models.retries import Retries
 from rtk.models.wire import Completion, Fault, Transport
 from rtk.models.writing import Writer
 from rtk.samples import Address, Missing, Request, Sample, Usage
-
-Landing = asyncio.Future[Sample | Missing]
 
 
 def _version(distribution: str) -> str:
@@ -34,13 +31,71 @@ def _version(distribution: str) -> str:
 VERSIONS = (("dspy", _version("dspy")), ("rtk", _version("rtk-inference")))
 
 
+class Landing(asyncio.Future["Sample | Missing"]):
+    """A sample on its way, shared by all who want it: the first who takes it has paid, the others reuse it."""
+
+    def __init__(self, address: Address, flight: _Flight) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.address, self.flight = address, flight
+        self.waiting = 0
+        self._taken = False
+
+    def take(self) -> bool:
+        """Whether the caller is the first to take it."""
+        first, self._taken = not self._taken, True
+        return first
+
+    def land(self, result: Sample | Missing) -> None:
+        """Give it to all who wait, unless they were told something else before."""
+        self.unlist()
+        if not self.done():
+            self.set_result(result)
+
+    def unlist(self) -> None:
+        """Let nobody join any more: who asks from now on finds it in the store, or sets out anew."""
+        if self.flight.listed.get(self.address) is self:
+            del self.flight.listed[self.address]
+
+
 @dataclass(eq=False)
 class _Flight:
-    """One HTTP request on its way, the samples aboard, and how many callers wait for them."""
+    """One HTTP request on its way, the samples aboard, and the list on which others find them to join."""
 
-    aboard: dict[Address, Landing]
-    waiting: int = 0
+    listed: dict[Address, Landing]
+    aboard: dict[Address, Landing] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+
+    def board(self, group: Sequence[Address]) -> None:
+        """Take samples aboard."""
+        self.aboard = {address: Landing(address, self) for address in group}
+        self.listed.update(self.aboard)
+
+    def give_up(self) -> None:
+        """End it unless somebody still waits for a sample aboard."""
+        wanted = any(landing.waiting > 0 and not landing.done() for landing in self.aboard.values())
+        if not wanted and self.task is not None:
+            for landing in self.aboard.values():
+                landing.unlist()
+            self.task.cancel()
+
+    def over(self, task: asyncio.Task[None]) -> None:
+        """The request is over: what went wrong goes to everybody who waits, and nothing waits for ever."""
+        error = None if task.cancelled() else task.exception()
+        for landing in self.aboard.values():
+            landing.unlist()
+            if not landing.done() and error is not None:
+                landing.set_exception(error)
+                landing.exception()  # seen: whoever waited may have left
+            elif not landing.done():
+                landing.cancel()
+
+
+def leave(landings: Collection[Landing]) -> None:
+    """Say that a caller no longer waits; a request nobody waits for is cancelled."""
+    for landing in landings:
+        landing.waiting -= 1
+    for flight in {landing.flight for landing in landings}:
+        flight.give_up()
 
 
 @dataclass(eq=False)
@@ -48,17 +103,15 @@ class Desk:
     """Where samples of one store are written, and which of them are on their way, for all models that share it."""
 
     writer: Writer | None
-    flights: dict[Address, _Flight] = field(default_factory=dict)
+    flights: dict[Address, Landing] = field(default_factory=dict)
 
 
-_desks: dict[tuple[int, str], Desk] = {}
-_desks_lock = threading.Lock()
+_desks: dict[tuple[int, str], Desk] = {}  # `setdefault` is atomic; a lock could be held at a fork, for ever
 
 
 def desk(writer: Writer) -> Desk:
     """The one desk of a store in this process."""
-    with _desks_lock:
-        return _desks.setdefault((os.getpid(), str(writer.store.path)), Desk(writer))
+    return _desks.setdefault((os.getpid(), str(writer.store.path)), Desk(writer))
 
 
 @dataclass(eq=False)
@@ -89,36 +142,14 @@ class Drawer:
         new = [address for address in dict.fromkeys(addresses) if address not in flights]
         loop = asyncio.get_running_loop()
         for group in self._groups(request, new):
-            flight = _Flight({address: loop.create_future() for address in group})
-            flights.update(dict.fromkeys(group, flight))
+            flight = _Flight(flights)
+            flight.board(group)
             flight.task = loop.create_task(self._ask(request, flight, group))
-            flight.task.add_done_callback(lambda _, flight=flight: self._landed(flight))
-        for address in addresses:
-            flights[address].waiting += 1
-        return [flights[address].aboard[address] for address in addresses]
-
-    def leave(self, addresses: Sequence[Address]) -> None:
-        """Say that a caller no longer waits; a request nobody waits for is cancelled."""
-        for address in addresses:
-            flight = self.desk.flights.get(address)
-            if flight is None:
-                continue
-            flight.waiting -= 1
-            if flight.waiting <= 0 and flight.task is not None:
-                flight.task.cancel()
-
-    def _landed(self, flight: _Flight) -> None:
-        """The request is over: what went wrong goes to everybody who waits, and nothing waits for ever."""
-        for address in flight.aboard:
-            self.desk.flights.pop(address, None)
-        task = flight.task
-        error = None if task is None or task.cancelled() else task.exception()
-        for landing in flight.aboard.values():
-            if not landing.done() and error is not None:
-                landing.set_exception(error)
-                landing.exception()  # seen: whoever waited may have left
-            elif not landing.done():
-                landing.cancel()
+            flight.task.add_done_callback(flight.over)
+        landings = [flights[address] for address in addresses]
+        for landing in landings:
+            landing.waiting += 1
+        return landings
 
     def _groups(self, request: Request, new: list[Address]) -> list[list[Address]]:
         """Which samples share a request: as many as the server takes, else each its own.
@@ -142,7 +173,7 @@ class Drawer:
         except Fault as fault:
             if len(group) > 1:  # perhaps `n` is the trouble: one by one, so that each fails alone
                 return await self._one_by_one(request, flight, group)
-            flight.aboard[group[0]].set_result(Missing(group[0], fault.kind, str(fault)))
+            flight.aboard[group[0]].land(Missing(group[0], fault.kind, str(fault)))
             return []
         if self.transport.many is None and len(group) > 1:
             self.transport.many = len(got) > 1
@@ -163,14 +194,15 @@ class Drawer:
         return got, time.perf_counter() - started
 
     async def _keep(self, request: Request, flight: _Flight, address: Address, one: Completion, seconds: float) -> None:
-        sample = self._sample(address, one, seconds)
+        sample = self._sample(address, one, one.seconds or seconds)
         writer = self.desk.writer
         kept = sample if writer is None else await writer.write(request, sample)
-        if not flight.aboard[address].done():
-            flight.aboard[address].set_result(kept)
+        flight.aboard[address].land(kept)
 
     def _sample(self, address: Address, one: Completion, seconds: float) -> Sample:
-        dollars = None if self.price is None else self.price.of(one.billed_prompt_tokens, one.completion_tokens)
+        counted = one.prompt_tokens or one.completion_tokens  # where a server reports nothing, nothing is known
+        priced = self.price if counted else None
+        dollars = None if priced is None else priced.of(one.billed_prompt_tokens, one.completion_tokens)
         return Sample(
             address=address,
             text=one.text,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class EmbeddedWire:
     def __init__(self, model: str, gguf: str | Path | None, slots: int, context: int) -> None:
         self._model, self._gguf, self.most, self._context = model, gguf, slots, context
         self._wire: OpenAIWire | None = None
+        self._served = ""
         self._starting = asyncio.Lock()
 
     async def complete(self, request: Request, addresses: Sequence[Address]) -> list[Completion]:
@@ -74,13 +76,16 @@ class EmbeddedWire:
         async with self._starting:
             if self._wire is None:
                 self._wire = await asyncio.to_thread(self._start)
-        return await self._wire.complete(request, addresses)
+        found = await self._wire.complete(request, addresses)
+        # llama.cpp gives the path of its file, which is nobody's business, and another one on every machine.
+        return [replace(one, served_model=self._served) for one in found]
 
     def _start(self) -> OpenAIWire:
         path = weights.check_gguf(self._gguf) if self._gguf is not None else weights.require(_name(self._model))
         running = engine(path, slots=self.most, context=self._context)
+        self._served = f"gguf:{running.sha256[:12]}"
         pool = Pool(self._model, running.url, {"Authorization": f"Bearer {running.api_key}"}, seconds=600)
-        return OpenAIWire(self._model, pool, many=True, most=self.most)
+        return OpenAIWire(self._model, pool, many=True, most=self.most, streamed=True)
 
     async def close(self) -> None:
         """Close the connections; the engine stays for others."""

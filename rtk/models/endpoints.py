@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,11 +20,8 @@ from rtk.models.wire import Transport
 
 Way = Literal["auto", "direct", "litellm"]
 
-CLIENT = (
-    "api_key", "api_base", "base_url", "api_version", "organization", "headers", "extra_headers", "default_headers",
-    "timeout", "request_timeout",
-)  # fmt: skip
-"""Settings of the connection: `rtk.LM(...)` takes them, and they reach no request, store, saved program or log."""
+_HEADERS = ("default_headers", "headers", "extra_headers")
+_SPOKEN = {"api_key", "api_base", "base_url", "organization", "timeout", "request_timeout", *_HEADERS}
 
 _BASES = {
     "openai": ("OPENAI_API_BASE", "OPENAI_BASE_URL"),
@@ -57,16 +55,26 @@ def direct_endpoint(model: str, client: Mapping[str, Any]) -> Endpoint | None:
         prefix, name = _looked_up(model, client)
     if prefix not in _BASES or not name:
         return None
-    base = client_base(client) or _first_set(*_BASES[prefix]) or _USUAL.get(prefix)
-    if base is None:
+    base = client_base(client) or _address(_first_set(*_BASES[prefix])) or _USUAL.get(prefix)
+    if base is None or client.keys() - _SPOKEN:
         return None
     key = client.get("api_key") or os.environ.get(_KEYS.get(prefix, ""))
     return Endpoint("ollama" if prefix == "ollama_chat" else "openai", name, base.rstrip("/"), key)
 
 
 def client_base(client: Mapping[str, Any]) -> str | None:
-    """The endpoint given by hand."""
-    return client.get("api_base") or client.get("base_url")
+    """The endpoint given by hand.
+
+    Raises:
+        EndpointError: where it is no address of a web server.
+    """
+    return _address(client.get("api_base") or client.get("base_url"))
+
+
+def _address(base: str | None) -> str | None:
+    if base is not None and not re.match(r"https?://[^/\s]+", str(base)):
+        raise EndpointError("api_base is no address", mend='write it out: api_base="http://HOST:PORT/v1"')
+    return base
 
 
 def _looked_up(model: str, client: Mapping[str, Any]) -> tuple[str, str]:
@@ -96,21 +104,39 @@ def transport(model: str, client: Mapping[str, Any], way: Way, server_n: bool | 
         return lambda: _direct(model, endpoint, client)
     if way == "direct":
         raise EndpointError(
-            f'{model!r} cannot be reached with transport="direct"',
-            mend="direct speaks to openai/…, hosted_vllm/…, lm_studio/…, llamafile/… with api_base=, and ollama_chat/…",
+            f'{model!r} cannot be reached with transport="direct" and these settings',
+            mend="direct speaks to openai/…, hosted_vllm/…, lm_studio/…, llamafile/… with api_base=, and to "
+            "ollama_chat/…; it takes api_key, headers, organization and timeout",
         )
-    return lambda: _through_litellm(model, dict(client), server_n)
+    return lambda: _through_litellm(model, client, server_n)
+
+
+def _headers(client: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for group in _HEADERS for name, value in (client.get(group) or {}).items()}
+
+
+def _seconds(client: Mapping[str, Any]) -> float:
+    given = client.get("timeout") or client.get("request_timeout") or 600
+    if not isinstance(given, (int, float)) or given <= 0:
+        raise EndpointError(f"timeout={given!r} is no number of seconds", mend="for example timeout=120")
+    return float(given)
 
 
 def _direct(model: str, endpoint: Endpoint, client: Mapping[str, Any]) -> Transport:
-    headers = {**(client.get("headers") or {}), **(client.get("extra_headers") or {})}
+    headers = _headers(client)
     if endpoint.key:
         headers.setdefault("Authorization", f"Bearer {endpoint.key}")
-    seconds = float(client.get("timeout") or client.get("request_timeout") or 600)
-    pool = Pool(model, endpoint.base, headers, seconds)
+    if client.get("organization"):
+        headers.setdefault("OpenAI-Organization", client["organization"])
+    pool = Pool(model, endpoint.base, headers, _seconds(client))
     return OllamaWire(endpoint.name, pool) if endpoint.wire == "ollama" else OpenAIWire(endpoint.name, pool)
 
 
-def _through_litellm(model: str, client: dict[str, Any], server_n: bool | None) -> Transport:
+def _through_litellm(model: str, client: Mapping[str, Any], server_n: bool | None) -> Transport:
     library()  # its import takes seconds: now, not on the loop
-    return LiteLLMWire(model, client, server_n)
+    told = {name: value for name, value in client.items() if name not in (*_HEADERS, "base_url", "request_timeout")}
+    named = {"api_base": client_base(client), "timeout": client.get("timeout") or client.get("request_timeout")}
+    told |= {name: value for name, value in named.items() if value is not None}
+    if headers := _headers(client):
+        told["extra_headers"] = headers
+    return LiteLLMWire(model, told, server_n)

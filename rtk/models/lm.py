@@ -18,23 +18,26 @@ from dspy.utils import DummyLM
 from dspy.utils.callback import with_callbacks
 
 from rtk.budget import Ceiling, current_budgets
-from rtk.errors import BudgetSpent, ModelError, SampleError, UnsupportedParameter
+from rtk.errors import BudgetSpent, ModelError, SampleError
 from rtk.events import watchers
 from rtk.models import embedded, endpoints
 from rtk.models.asking import Ask, Gathered, agather, gather
-from rtk.models.endpoints import CLIENT, Way
+from rtk.models.endpoints import Way
+from rtk.models.fields import OWN, heard, refuse_dropped, refuse_fixed, rollout_id
 from rtk.models.outputs import history_entry, outputs, reply_body, usage
 from rtk.models.prices import Price, listed, per_million
 from rtk.models.retries import Retries
 from rtk.models.source import Source
+from rtk.models.wire import Transport
 from rtk.models.wrapped import WrappedWire
-from rtk.samples import NOT_IN_A_REQUEST, Request, Stream, addresses, current_stream
+from rtk.samples import Request, Stream, addresses, current_stream, of_connection, outside_a_request
 from rtk.store import SampleStore
 
 logger = logging.getLogger("rtk")
 
-_OWN = frozenset({"n", "num_generations", "rollout_id", "cache"})  # per-call fields that rtk itself acts on
 _DSPYS = ("engine", "finetuning_model", "launch_kwargs", "train_kwargs", "provider")  # of no meaning to rtk.LM
+_USUAL = {"gguf": None, "server_n": None, "transport": "auto", "price": None, "concurrency": 16,
+          "slots": embedded.SLOTS, "context": embedded.CONTEXT}  # fmt: skip
 _REASONING = re.compile(r"^(?:o[1345](?:-|$)|gpt-5)")
 
 
@@ -67,6 +70,7 @@ class LM(dspy.LM):
 
     Raises:
         ModelError: for a model or setting that cannot be.
+        UnsupportedParameter: for a setting that would have no effect.
     """
 
     def __init__(
@@ -91,22 +95,31 @@ class LM(dspy.LM):
         **kwargs: Any,
     ) -> None:
         if model_type != "chat":
-            raise ModelError(f"rtk.LM speaks chat, not {model_type!r}", mend="use dspy.LM, and rtk.LM.of(lm) to store it")
+            raise ModelError(
+                f"rtk.LM speaks chat, not {model_type!r}", mend="use dspy.LM, and rtk.LM.of(lm) to store it"
+            )
         if concurrency < 1:
             raise ModelError(f"concurrency={concurrency} lets no request through", mend="pass 1 or more")
-        client = {name: kwargs.pop(name) for name in CLIENT if kwargs.get(name) is not None}
+        client = {name: kwargs.pop(name) for name in list(kwargs) if of_connection(name)}
+        client = {name: value for name, value in client.items() if value is not None}
+        kwargs = heard(kwargs)
+        refuse_dropped(kwargs)
         if temperature is None:
             temperature = 1.0 if _REASONING.match(model.rpartition("/")[2]) else 0.7
+        self._temperature = temperature
         super().__init__(
             model, "chat", temperature, max_tokens, cache, callbacks, num_retries, engine="litellm", **kwargs
         )  # fmt: skip
         self.revision = revision
         self.wrapped: dspy.BaseLM | None = None
-        self._rebuild = {"gguf": str(gguf) if gguf else None, "server_n": server_n, "transport": transport}
+        self._rebuild = {
+            "gguf": str(gguf) if gguf else None, "server_n": server_n, "transport": transport, "price": price,
+            "concurrency": concurrency, "slots": slots, "context": context,
+        }  # fmt: skip
         self._source = Source(
             _opener(model, client, transport, server_n, gguf, slots, context),
             identity=_identity(model, gguf, revision),
-            price=_pricing(model, price, direct=transport != "litellm" and _speaks(model, client)),
+            price=_pricing(model, price, local=_speaks(model, client)),
             store=SampleStore(store) if isinstance(store, (str, Path)) else store,
             keep=cache,
             concurrency=concurrency,
@@ -126,11 +139,19 @@ class LM(dspy.LM):
             return lm
         scripted = isinstance(lm, DummyLM)  # gives its replies one after the other, whatever the temperature says
         kwargs.setdefault("concurrency", 1 if scripted else 16)
-        defaults = {k: v for k, v in getattr(lm, "kwargs", {}).items() if k not in NOT_IN_A_REQUEST}
-        temperature = 1.0 if scripted else defaults.pop("temperature", None)
+        defaults = {k: v for k, v in getattr(lm, "kwargs", {}).items() if not outside_a_request(k)}
+        defaults.setdefault("max_tokens", defaults.pop("max_completion_tokens", None))
+        temperature = defaults.pop("temperature", None)
+        temperature = 1.0 if scripted else temperature
         made = cls(lm.model, temperature=temperature, transport="litellm", **{**defaults, **kwargs})
         made.wrapped = lm
         made._source = made._source.through(lambda: WrappedWire(lm, kwargs["concurrency"]))
+        return made
+
+    def through(self, transport: Transport) -> LM:
+        """A copy of this LM whose requests go another way: to a transport of your own. It keeps and reads nothing."""
+        made = self.copy(cache=False)
+        made.wrapped, made._source = None, self._source.through(lambda: transport)
         return made
 
     # --- what DSPy calls ---
@@ -157,14 +178,16 @@ class LM(dspy.LM):
         if isinstance(prompt, TypedRequest):
             kwargs = {**request_kwargs(prompt, "chat"), **kwargs}
             messages = kwargs.pop("messages")
-        elif messages is None:
+        elif messages is None and prompt is not None:
             messages = [{"role": "user", "content": prompt}]
         merged = {**self.kwargs, **kwargs}
-        count = merged.get("n") or merged.get("num_generations") or 1
-        return self.ask(messages, kwargs, count=count)
+        given = [merged[name] for name in ("n", "num_generations") if merged.get(name) is not None]
+        return self.ask(messages or (), kwargs, count=given[0] if given else 1)
 
     def _answer(self, prompt: Any, ask: Ask, gathered: Gathered, kwargs: dict[str, Any]) -> Any:
         samples = gathered.samples
+        if samples:
+            self.record(ask, gathered, None if isinstance(prompt, TypedRequest) else prompt, kwargs)
         if gathered.stopped:
             raise BudgetSpent(gathered.stopped, gathered.budget, samples)
         if not samples:
@@ -172,7 +195,6 @@ class LM(dspy.LM):
         if gathered.missing:
             logger.warning("%d of %d samples of %s did not come (%s)", len(gathered.missing), len(gathered.results),
                            self.model, ", ".join(sorted({one.kind for one in gathered.missing})))  # fmt: skip
-        self.record(ask, gathered, None if isinstance(prompt, TypedRequest) else prompt, kwargs)
         if isinstance(prompt, TypedRequest):
             return response_value(reply_body(self.model, samples[:1]), "chat", prompt)
         return outputs(samples, logprobs=bool(ask.request.options.get("logprobs")))
@@ -196,11 +218,13 @@ class LM(dspy.LM):
         """
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ModelError(f"n={count!r} is no number of samples", mend="ask for 1 or more")
+        if not messages:
+            raise ModelError("nothing was asked", mend="lm('a question'), or lm(messages=[…])")
         merged = {**self.kwargs, **options}
-        _refuse_dropped(merged)
+        refuse_dropped(merged)
         keep = bool(merged.get("cache", True)) and self.cache and self._source.keep
-        request = self.request(messages, {k: v for k, v in merged.items() if k not in _OWN})
-        where = (stream or current_stream()).apart(merged.get("rollout_id"))
+        request = self.request(messages, {k: v for k, v in merged.items() if k not in OWN})
+        where = (stream or current_stream()).apart(rollout_id(merged.get("rollout_id")))
         return Ask(
             self._source, request, addresses(request, where, start, count), self._ceiling(request),
             current_budgets(), watchers(), keep,
@@ -209,7 +233,7 @@ class LM(dspy.LM):
     def request(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Request:
         """The request that these messages and options make with this model."""
         name = "embedded" if embedded.is_embedded(self.model) else self.model
-        given = {key: value for key, value in options.items() if value is not None}
+        given = {"temperature": self._temperature, **{k: value for k, value in options.items() if value is not None}}
         if name == "embedded":
             given = embedded.options(given)
         return Request.of(name, messages, given, self._source.identity)
@@ -218,7 +242,8 @@ class LM(dspy.LM):
         if not current_budgets():
             return Ceiling()
         options, price = request.options, self._source.price if _counts_dollars() else None
-        most = options.get("max_tokens") or options.get("max_completion_tokens")
+        options |= options.get("extra_body") or {}
+        most = options.get("max_tokens") or options.get("max_completion_tokens") or options.get("num_predict")
         bound = len(request.body.encode()) + 16 * len(request.messages)  # a token is a byte at least
         return Ceiling(bound, most, price.read if price else None, price.written if price else None)
 
@@ -226,7 +251,8 @@ class LM(dspy.LM):
         """Tell DSPy's usage tracker and history what was drawn; what was reused costs nothing again."""
         if self.wrapped is not None:
             return  # it has told them itself
-        drawn = [sample for sample in gathered.samples if sample.address not in gathered.reused]
+        apart = {sample.address: sample for sample in gathered.samples}  # at temperature 0 one sample comes n times
+        drawn = [sample for address, sample in apart.items() if address not in gathered.reused]
         if dspy.settings.usage_tracker and drawn:
             dspy.settings.usage_tracker.add_usage(self.model, usage(drawn))
         if not dspy.settings.disable_history:
@@ -239,6 +265,15 @@ class LM(dspy.LM):
         """Where the samples are kept."""
         return self._source.store
 
+    def copy(self, **kwargs: Any) -> LM:
+        """A copy with other defaults (`temperature`, `rollout_id`, `n`, …), over the same connection and store.
+
+        Raises:
+            UnsupportedParameter: for what makes another model, connection or store of it.
+        """
+        refuse_fixed(kwargs)
+        return super().copy(**kwargs)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> LM:
         twin = memo[id(self)] = self.copy()
         return twin
@@ -247,9 +282,13 @@ class LM(dspy.LM):
         return f"rtk.LM({self.model!r})"
 
     def dump_state(self) -> dict[str, Any]:
-        """What rebuilds this LM elsewhere, without its connection."""
-        given = {name: value for name, value in self._rebuild.items() if value not in (None, "auto")}
-        state = {name: value for name, value in super().dump_state().items() if name not in _DSPYS and value is not None}
+        """What rebuilds this LM elsewhere, without its connection; of a wrapped LM, what rebuilds that one."""
+        if self.wrapped is not None:
+            return self.wrapped.dump_state()
+        given = {name: value for name, value in self._rebuild.items() if value != _USUAL[name]}
+        state = {
+            name: value for name, value in super().dump_state().items() if name not in _DSPYS and value is not None
+        }
         return {**state, **given, **({"revision": self.revision} if self.revision else {})}
 
     # --- capabilities, as adapters read them ---
@@ -282,19 +321,19 @@ def lost(model: str, gathered: Gathered) -> SampleError:
     first = gathered.missing[0] if gathered.missing else None
     return SampleError(
         f"no sample of {model} came" + (f": {first.kind}: {first.reason}" if first else ""),
-        mend="shorten the prompt or max_tokens, or raise context=" if first and first.kind == "context"
-        else "ask again: what did come is kept and is not drawn twice",
+        mend=_mend_of(first.kind if first else ""),
         kind=first.kind if first else "failed",
-    )  # fmt: skip
+    )
 
 
-def _refuse_dropped(merged: Mapping[str, Any]) -> None:
-    """Nothing is dropped silently: settings of the connection do not belong to a call."""
-    wrong = sorted(name for name in merged if name in NOT_IN_A_REQUEST - _OWN and merged[name] is not None)
-    if wrong:
-        raise UnsupportedParameter(
-            f"{', '.join(wrong)} cannot be set for a call or a copy", mend="pass connection settings to rtk.LM(...)"
-        )
+def _mend_of(kind: str) -> str:
+    if kind == "context":
+        return "shorten the prompt or max_tokens, or raise context="
+    if kind == "timeout":
+        return "give rtk.LM a longer timeout= (seconds), or ask again: what did come is kept"
+    if kind in ("status_400", "status_405", "status_413", "status_422"):
+        return "the endpoint will not take this request as it is: change what its message names"
+    return "ask again: what did come is kept and is not drawn twice"
 
 
 def _counts_dollars() -> bool:
@@ -318,10 +357,11 @@ def _identity(model: str, gguf: Any, revision: str | None) -> dict[str, Any]:
     return found | ({"revision": revision} if revision else {})
 
 
-def _pricing(model: str, price: tuple[float, float] | None, *, direct: bool) -> Any:
+def _pricing(model: str, price: tuple[float, float] | None, *, local: bool) -> Any:
+    """How to find the price: of a server named by its address it is what the user says, whatever its model's name."""
     given = per_million(price)
     if given is None and embedded.is_embedded(model):
         given = Price(0.0, 0.0)
-    if given is not None or direct:
+    if given is not None or local:
         return lambda: given
     return lambda: listed(model)

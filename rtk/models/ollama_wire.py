@@ -83,7 +83,9 @@ def _format(response_format: Any) -> Any:
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
-    """A chat message; content parts become one text and a list of base64 images."""
+    """A chat message; content parts become one text and a list of base64 images, arguments of tool calls objects."""
+    if message.get("tool_calls"):
+        message = {**message, "tool_calls": [_called(call) for call in message["tool_calls"]]}
     content = message.get("content")
     if not isinstance(content, list):
         return message
@@ -92,6 +94,13 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     if len(texts) + len(images) != len(content) or not all(images):
         raise UnsupportedParameter("Ollama takes text and base64 images only", mend="pass images as data URLs")
     return {**message, "content": "\n".join(texts), **({"images": images} if images else {})}
+
+
+def _called(call: dict[str, Any]) -> dict[str, Any]:
+    """A tool call of an earlier turn; OpenAI's form has its arguments as text."""
+    function = call["function"]
+    arguments = function.get("arguments") or "{}"
+    return {"function": {**function, "arguments": json.loads(arguments) if isinstance(arguments, str) else arguments}}
 
 
 def completion(reply: dict[str, Any]) -> Completion:
@@ -103,6 +112,13 @@ def completion(reply: dict[str, Any]) -> Completion:
     message = reply.get("message")
     if not isinstance(message, dict) or not reply.get("done", True):
         raise Fault("malformed", "the reply is no chat completion", retryable=True)
+    try:
+        return _completion(reply, message)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Fault("malformed", f"the reply is no chat completion ({error!r})", retryable=True) from None
+
+
+def _completion(reply: dict[str, Any], message: dict[str, Any]) -> Completion:
     calls = [
         {"type": "function", "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"])}}
         for call in message.get("tool_calls") or ()

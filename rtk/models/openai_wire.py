@@ -11,6 +11,7 @@ from typing import Any
 
 from rtk.errors import UnsupportedParameter
 from rtk.models.http import Pool
+from rtk.models.streamed import assembled
 from rtk.models.wire import Completion, Fault, seed_of
 from rtk.samples import Address, Request, readable
 
@@ -23,17 +24,24 @@ class OpenAIWire:
         pool: connections to the endpoint.
         many: whether it honours `n`; None finds out.
         most: completions in one request.
+        streamed: whether to ask for chunks, where a server reports the tokens of each choice only so.
     """
 
-    def __init__(self, name: str, pool: Pool, many: bool | None = None, most: int = 64) -> None:
-        self._name, self._pool, self.many, self.most = name, pool, many, most
+    def __init__(
+        self, name: str, pool: Pool, many: bool | None = None, most: int = 64, *, streamed: bool = False
+    ) -> None:
+        self._name, self._pool, self.many, self.most, self._streamed = name, pool, many, most, streamed
         self._prepared: tuple[str, bytes] = ("", b"")
 
     async def complete(self, request: Request, addresses: Sequence[Address]) -> list[Completion]:
         """See `rtk.models.wire.Transport.complete`."""
         count, seed = len(addresses), seed_of(request, addresses)
         extra = (b',"n":%d' % count if count > 1 else b"") + (b',"seed":%d' % seed if seed is not None else b"")
-        return completions(await self._pool.post("/chat/completions", self._body(request) + extra + b"}"))
+        body = self._body(request) + extra
+        if self._streamed:
+            body += b',"stream":true,"stream_options":{"include_usage":true}}'
+            return completions(assembled(await self._pool.stream("/chat/completions", body)))
+        return completions(await self._pool.post("/chat/completions", body + b"}"))
 
     def _body(self, request: Request) -> bytes:
         """The payload but for its last brace, prepared once for all samples of a request."""
@@ -72,7 +80,7 @@ def completions(reply: dict[str, Any]) -> list[Completion]:
     try:
         usage = reply.get("usage") or {}
         choices = [(choice, choice["message"]) for choice in reply["choices"]]
-        written = _written(reply, [message for _, message in choices], int(usage.get("completion_tokens") or 0))
+        written = _written(reply, choices, int(usage.get("completion_tokens") or 0))
         found = [
             _completion(reply, choice, message, int(usage.get("prompt_tokens") or 0), tokens, len(choices))
             for (choice, message), tokens in zip(choices, written, strict=True)
@@ -98,18 +106,21 @@ def _completion(reply: Any, choice: Any, message: Any, prompt: int, tokens: int,
         billed_prompt_tokens=prompt / among,
         completion_tokens=tokens,
         served_model=reply.get("model"),
+        seconds=choice.get("seconds"),
     )
 
 
-def _written(reply: dict[str, Any], messages: list[Any], total: int) -> list[int]:
-    """The tokens of each choice. One sum is reported for all of them: it is shared out by length of text.
+def _written(reply: dict[str, Any], choices: list[Any], total: int) -> list[int]:
+    """The tokens of each choice. Where one sum is reported for all of them, it is shared out by length of text.
 
     llama.cpp's server (told by its `timings`) reports the tokens of one choice for n of them: there the lengths
     are scaled so that the longest has that many at least.
     """
-    if len(messages) == 1:
+    if all("usage" in choice for choice, _ in choices):
+        return [int(choice["usage"]["completion_tokens"]) for choice, _ in choices]
+    if len(choices) == 1:
         return [total]
-    sizes = [1 + len(m.get("content") or "") + len(m.get("reasoning_content") or "") for m in messages]
+    sizes = [1 + len(m.get("content") or "") + len(m.get("reasoning_content") or "") for _, m in choices]
     if "timings" in reply:
         return [max(1, round(total * size / max(sizes))) for size in sizes]
     shares = [total * size // sum(sizes) for size in sizes]

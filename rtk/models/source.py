@@ -16,18 +16,14 @@ from rtk.models.writing import Writer
 from rtk.samples import Address, Sample
 from rtk.store import SampleStore, default_path
 
-_default_stores: dict[tuple[int, str], SampleStore] = {}
-_lock = threading.Lock()
+_default_stores: dict[tuple[int, str], SampleStore] = {}  # no lock: it could be held at a fork, for ever
 
 
 def default_store() -> SampleStore:
     """The store used where none is given: one for each default path in this process."""
     path = default_path()
-    with _lock:
-        key = (os.getpid(), str(path))
-        if key not in _default_stores:
-            _default_stores[key] = SampleStore(path)
-        return _default_stores[key]
+    key = (os.getpid(), str(path))
+    return _default_stores.get(key) or _default_stores.setdefault(key, SampleStore(path))
 
 
 class Source:

@@ -24,6 +24,7 @@ class Completion:
         prompt_tokens: read for it.
         billed_prompt_tokens: those of them this completion is charged for; a server reads a prompt once for all
             choices of one request.
+        seconds: from sending to its end; None where it came with all others.
     """
 
     text: str
@@ -35,6 +36,7 @@ class Completion:
     billed_prompt_tokens: float = 0
     completion_tokens: int = 0
     served_model: str | None = None
+    seconds: float | None = None
 
 
 class Fault(Exception):

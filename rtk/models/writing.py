@@ -6,11 +6,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from rtk.errors import RTKError
+from rtk.errors import ServedModelChanged, UnsupportedParameter
 from rtk.samples import Request, Sample
 from rtk.store import SampleStore
 
 Waiting = tuple[Sample, "asyncio.Future[Sample]"]
+
+_OF_ONE_SAMPLE = (ServedModelChanged, UnsupportedParameter)
 
 
 @dataclass(eq=False)
@@ -45,11 +47,18 @@ class Writer:
         loop = asyncio.get_running_loop()
         try:
             kept = await loop.run_in_executor(self._thread, self.store.write, request, samples)
-        except RTKError as error:
-            for _, future in entries:
-                future.set_exception(error)
-                future.exception()  # seen: whoever waited may have left
+        except Exception as error:  # noqa: BLE001 - whatever it is goes to those who wait, who would wait for ever
+            await self._failed(request, entries, error)
             return
         for (_, future), sample in zip(entries, kept, strict=True):
-            if not future.done():
-                future.set_result(sample)
+            future.set_result(sample)
+
+    async def _failed(self, request: Request, entries: list[Waiting], error: Exception) -> None:
+        """Tell them; but where one sample is at fault, write each alone, so that the others are kept."""
+        if len(entries) > 1 and isinstance(error, _OF_ONE_SAMPLE):
+            for entry in entries:
+                await self._commit(request, [entry])
+            return
+        for _, future in entries:
+            future.set_exception(error)
+            future.exception()  # seen: whoever waited may have left

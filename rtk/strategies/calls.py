@@ -1,15 +1,16 @@
-"""DSPy's callbacks around a predictor call that is made in two halves.
+"""DSPy's callbacks around calls that are made in two halves.
 
-`dspy.utils.callback.with_callbacks` decorates a function; here the draw lies between two functions, so the same
-events are fired by hand: module start, LM start, LM end, module end.
+`dspy.utils.callback.with_callbacks` decorates a function; here a draw, or other strategies, lie between two functions,
+so the same events are fired by hand: module start, LM start, LM end, module end.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import dspy
@@ -18,13 +19,11 @@ from dspy.utils.callback import ACTIVE_CALL_ID
 logger = logging.getLogger("rtk")
 
 
-class Calls:
-    """The callbacks of one predictor call; nothing where nobody listens."""
+class Call:
+    """One module call, from its start to its end; nothing where nobody listens."""
 
     def __init__(self, module: dspy.Module, inputs: dict[str, Any]) -> None:
-        self._listeners = _listeners(module)
-        self._lm_listeners: list[Any] = []
-        self._id, self._lm_id = uuid.uuid4().hex, uuid.uuid4().hex
+        self._listeners, self._id = _listeners(module), uuid.uuid4().hex
         _fire(self._listeners, "on_module_start", call_id=self._id, instance=module, inputs={"kwargs": inputs})
 
     @contextmanager
@@ -33,11 +32,37 @@ class Calls:
         if not self._listeners:
             yield
             return
-        token = ACTIVE_CALL_ID.set(self._id)
+        active: ContextVar[Any] = ACTIVE_CALL_ID
+        token = active.set(self._id)
         try:
             yield
         finally:
-            ACTIVE_CALL_ID.reset(token)
+            active.reset(token)
+
+    def ends(self, outputs: Any, exception: BaseException | None = None) -> None:
+        """The call is over; said once."""
+        listeners, self._listeners = self._listeners, []
+        _fire(listeners, "on_module_end", call_id=self._id, outputs=outputs, exception=exception)
+
+
+class Calls:
+    """A call of modules within one another, the last of them a predictor, and the draw in it."""
+
+    def __init__(self, modules: Sequence[dspy.Module], inputs: dict[str, Any]) -> None:
+        self._calls: list[Call] = []
+        self._lm_listeners: list[Any] = []
+        self._lm_id = uuid.uuid4().hex
+        for module in modules:
+            with self.current():
+                self._calls.append(Call(module, inputs))
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """What is called inside is called by the predictor."""
+        with ExitStack() as stack:
+            for call in self._calls:
+                stack.enter_context(call.current())
+            yield
 
     def lm_starts(self, lm: Any, messages: list[dict[str, Any]], options: dict[str, Any]) -> None:
         """The draw begins. A wrapped LM tells its own listeners."""
@@ -47,15 +72,18 @@ class Calls:
             _fire(self._lm_listeners, "on_lm_start", call_id=self._lm_id, instance=lm, inputs=inputs)
 
     def lm_ends(self, outputs: list[str] | None, exception: BaseException | None = None) -> None:
-        """The draw is over."""
+        """The draw is over; said once."""
+        listeners, self._lm_listeners = self._lm_listeners, []
         with self.current():
-            _fire(self._lm_listeners, "on_lm_end", call_id=self._lm_id, outputs=outputs, exception=exception)
-        self._lm_listeners = []
+            _fire(listeners, "on_lm_end", call_id=self._lm_id, outputs=outputs, exception=exception)
 
     def ends(self, outputs: Any, exception: BaseException | None = None) -> None:
-        """The predictor call is over."""
-        _fire(self._listeners, "on_module_end", call_id=self._id, outputs=outputs, exception=exception)
-        self._listeners = []
+        """All of it is over, the draw too; said once."""
+        self.lm_ends(None, exception)
+        while self._calls:
+            call = self._calls.pop()
+            with self.current():
+                call.ends(outputs, exception)
 
 
 def _listeners(instance: Any) -> list[Any]:

@@ -41,10 +41,10 @@ class ChainOfThought(Strategy):
 def told(chain: Candidate) -> Step:
     """A chain as a step whose children are the steps of its reasoning, each with the claims found wrong in it."""
     told = step_of(chain, "chosen" if chain.abstention is None else "dead end")
-    reasoning = chain.prediction.get("reasoning", None) if chain.prediction is not None else None
+    fields = dict(chain.prediction.items()) if chain.prediction is not None else {}
+    reasoning = fields.pop("reasoning", None)
     if isinstance(reasoning, str):
-        answers = [(name, value) for name, value in chain.prediction.items() if name != "reasoning"]
-        told.text = "; ".join(f"{name}: {value}" for name, value in answers)
+        told.text = "; ".join(f"{name}: {value}" for name, value in fields.items())
         told.children = [_step(text) for text in _BREAK.split(reasoning.strip()) if text.strip()]
     return told
 

@@ -17,10 +17,13 @@ from typing import Any
 
 import dspy
 
-from rtk.errors import LoopError
+from rtk.errors import BudgetSpent, LoopError
+from rtk.events import SampleArrived, watchers
 from rtk.models import Gathering, begun, on_background, submit
+from rtk.samples import Sample
 from rtk.strategies.flow import Candidate
-from rtk.strategies.machine import Draw, Leaf, Machine, Rollout
+from rtk.strategies.machine import Machine
+from rtk.strategies.nodes import Draw, Leaf, Rollout, rolled_out
 
 Result = Any
 Put = Callable[[tuple[Leaf, Result]], None]
@@ -43,8 +46,8 @@ def run(machine: Machine) -> Any:
         crew.launch(machine.start())
         while crew.running:
             crew.back(*inbox.get())
-    except BaseException:
-        crew.stop()
+    except BaseException as error:
+        crew.stop(error)
         raise
     return machine.result
 
@@ -52,14 +55,18 @@ def run(machine: Machine) -> Any:
 async def arun(machine: Machine) -> Any:
     """Drive a machine on the running loop."""
     loop, inbox = asyncio.get_running_loop(), asyncio.Queue[tuple[Leaf, Result]]()
-    put: Put = lambda pair: loop.call_soon_threadsafe(inbox.put_nowait, pair)  # type: ignore[assignment,return-value]  # noqa: E731
+
+    def put(pair: tuple[Leaf, Result]) -> None:
+        if not loop.is_closed():  # a thread may come back after the call was given up, and its loop with it
+            loop.call_soon_threadsafe(inbox.put_nowait, pair)
+
     crew = _Crew(machine, put, asynchronous=True)
     try:
         crew.launch(machine.start())
         while crew.running:
             crew.back(*await inbox.get())
-    except BaseException:
-        crew.stop()
+    except BaseException as error:
+        crew.stop(error)
         raise
     return machine.result
 
@@ -124,26 +131,31 @@ class _Crew:
     # --- modules that are not ours ---
 
     def _roll_out(self, leaf: Rollout) -> Any:
-        with leaf.node.here(), dspy.context(rtk_stream=leaf.stream, trace=[], stream_listeners=[], send_stream=None):
-            if not self._asynchronous and not hasattr(leaf.program, "forward"):
-                return self._as_task(leaf, submit(_arolled(leaf)))
-            if self._asynchronous and hasattr(leaf.program, "aforward"):
-                return self._as_task(leaf, asyncio.ensure_future(_arolled(leaf)))
-            return self._as_thread(leaf)
+        seen = _Seen()
+        with (
+            leaf.node.here(),
+            dspy.context(rtk_stream=leaf.stream, rtk_watchers=(*watchers(), seen)),
+            dspy.context(trace=[], stream_listeners=[], send_stream=None),
+        ):
+            if not self._asynchronous and not _defines(leaf.program, "forward"):
+                return self._as_task(leaf, submit(_arolled(leaf, seen)))
+            if self._asynchronous and _defines(leaf.program, "aforward"):
+                return self._as_task(leaf, asyncio.ensure_future(_arolled(leaf, seen)))
+            return self._as_thread(leaf, seen)
 
     def _as_task(self, leaf: Rollout, future: Any) -> Any:
         future.add_done_callback(lambda done: self._put((leaf, _error_of(done) or done.result())))
         return future
 
-    def _as_thread(self, leaf: Rollout) -> None:
+    def _as_thread(self, leaf: Rollout, seen: _Seen) -> None:
         """A thread of its own: a shared bounded pool of waiting programs would wait for itself."""
         context = copy_context()
-        target = lambda: self._put((leaf, context.run(_rolled, leaf)))  # noqa: E731
+        target = lambda: self._put((leaf, context.run(_rolled, leaf, seen)))  # noqa: E731
         threading.Thread(target=target, name=f"rtk-rollout-{leaf.index}", daemon=True).start()
 
-    def stop(self) -> None:
+    def stop(self, error: BaseException) -> None:
         """Something went wrong, or somebody pressed Ctrl-C: nothing new is admitted, what nobody awaits is left."""
-        self._machine.meter.close()
+        self._machine.abandon(error)
         for future in self._futures.values():
             if future is not None:
                 future.cancel()
@@ -155,17 +167,36 @@ def _error_of(future: Future[Any] | asyncio.Future[Any]) -> BaseException | None
     return future.exception()
 
 
-def _rolled(leaf: Rollout) -> Candidate | BaseException:
+class _Seen:
+    """Notes where the samples are kept that a module of somebody else's consults."""
+
+    def __init__(self) -> None:
+        self.addresses: set[str] = set()
+
+    def __call__(self, event: SampleArrived) -> None:
+        if isinstance(event.sample, Sample):
+            self.addresses.add(str(event.sample.address))
+
+
+def _defines(program: dspy.Module, method: str) -> bool:
+    """Whether a module has a method; asked past `dspy.Module`, which warns whoever looks at `forward`."""
+    return callable(vars(program).get(method) or getattr(type(program), method, None))
+
+
+def _rolled(leaf: Rollout, seen: _Seen) -> Candidate | BaseException:
     try:
-        return _candidate(leaf, leaf.program(**leaf.inputs))
+        return _candidate(leaf, leaf.program(**leaf.inputs), seen)
     except BaseException as error:  # noqa: BLE001 - carried to the driver, which raises it or counts it
         return error
 
 
-async def _arolled(leaf: Rollout) -> Candidate:
-    return _candidate(leaf, await leaf.program.acall(**leaf.inputs))
+async def _arolled(leaf: Rollout, seen: _Seen) -> Candidate | BudgetSpent:
+    return _candidate(leaf, await leaf.program.acall(**leaf.inputs), seen)
 
 
-def _candidate(leaf: Rollout, prediction: Any) -> Candidate:
-    trace = list(dspy.settings.trace or ())
-    return Candidate(leaf.index, prediction, trace=trace)
+def _candidate(leaf: Rollout, prediction: Any, seen: _Seen) -> Candidate | BudgetSpent:
+    found = rolled_out(leaf.node, prediction, leaf.index)
+    if isinstance(found, Candidate):
+        found.trace = list(dspy.settings.trace or ())
+        found.addresses = frozenset(seen.addresses)
+    return found

@@ -8,7 +8,9 @@ A strategy is written once, as a generator `flow(self, **inputs)`. It yields
 * an `Outcome`, a `Candidate` or a prediction: the best so far, should a budget run out; it is sent None.
 
 It returns an `Outcome`, a `Candidate` or a prediction. Where a budget admits nothing more of an ask, `BudgetSpent`
-is raised at the yield; a strategy that lets it pass returns its best so far.
+is raised at the yield; a strategy that lets it pass returns its best so far. In a list, that is so where it admits
+nothing of any ask, or where a child generator came to nothing; else what was cut is shorter, and asking it for more
+than it holds raises `BudgetSpent`.
 
 Every decision must be a function of the candidates in index order, never of which reply came first.
 """
@@ -23,7 +25,7 @@ import dspy
 
 from rtk.answers import Abstention
 from rtk.deliberation import Step
-from rtk.errors import StrategyError
+from rtk.errors import BudgetSpent, StrategyError
 from rtk.samples import Sample
 
 Flow = Generator[Any, Any, Any]
@@ -84,7 +86,8 @@ class Candidate:
         trace: the predictor calls it came from, as DSPy's optimizers read them.
         deliberation: what happened inside, where the program is a strategy.
         seconds: what it took when it was drawn.
-        stopped: the unit of a budget that cut it short.
+        cut: the end of a budget that cut it short.
+        addresses: where the samples it rests on are kept, as far as they are rtk's.
     """
 
     index: int
@@ -94,7 +97,8 @@ class Candidate:
     trace: list[TraceEntry] = field(default_factory=list)
     deliberation: Step | None = None
     seconds: float = 0.0
-    stopped: str | None = None
+    cut: BudgetSpent | None = None
+    addresses: frozenset[str] = frozenset()
 
     def answer(self, name: str) -> Any:
         """An output field, or the abstention."""
@@ -122,9 +126,37 @@ def _steps(root: Step | None) -> list[tuple[int, Step]]:
 
 
 class Candidates(list[Candidate]):
-    """The candidates of one ask, in index order; `stopped` names the unit that ran out before the rest of them."""
+    """The candidates of one ask, in index order.
 
-    stopped: str | None = None
+    Attributes:
+        cut: the end of a budget that came before the rest of them. Asking for one of those by its index raises it.
+    """
+
+    cut: BudgetSpent | None = None
+
+    def __getitem__(self, index: Any) -> Any:
+        """A candidate, or a list of them for a slice."""
+        if self.cut is not None and isinstance(index, int) and not -len(self) <= index < len(self):
+            raise self.cut
+        return super().__getitem__(index)
+
+    @property
+    def stopped(self) -> str | None:
+        """The unit that ran out before the rest of them."""
+        return self.cut.limit if self.cut is not None else None
+
+    def distinct(self) -> Candidates:
+        """One candidate for each sample: at temperature 0 all of them are the same one, and it counts once.
+
+        Candidates of a module are one where they rest on the same samples and say the same.
+        """
+        groups: dict[Any, list[Candidate]] = {}
+        for one in self:
+            groups.setdefault(one.addresses or id(one), []).append(one)
+        twins = {id(one) for group in groups.values() if _all_say_the_same(group) for one in group[1:]}
+        found = Candidates(one for one in self if id(one) not in twins)
+        found.cut = self.cut
+        return found
 
     def answers(self, name: str) -> list[Any]:
         """One output field of all of them; an `Abstention` where there is none."""
@@ -134,6 +166,10 @@ class Candidates(list[Candidate]):
     def seconds(self) -> float:
         """What the slowest of them took when it was drawn; they run side by side."""
         return max((candidate.seconds for candidate in self), default=0.0)
+
+
+def _all_say_the_same(group: list[Candidate]) -> bool:
+    return all(one.prediction == group[0].prediction for one in group)
 
 
 @dataclass

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from typing import Any
-from weakref import WeakKeyDictionary
 
 import dspy
 
 from rtk.models import LM
 
-_wrapped: WeakKeyDictionary[Any, LM] = WeakKeyDictionary()
+_WRAPPED = "_rtk_wrapped"  # kept on the LM itself, so that both go together
+_lock = threading.Lock()
+_warned: set[tuple[str, str]] = set()
 
 
 def rtk_lm(lm: dspy.BaseLM) -> LM:
     """The LM itself, or one around it that draws anew every time."""
     if isinstance(lm, LM):
         return lm
-    if lm not in _wrapped:
+    with _lock:
+        found = vars(lm).get(_WRAPPED)
+        if found is None or found.wrapped is not lm:  # a copy of an LM brings that of its original along
+            _warn_once(type(lm).__name__, lm.model)
+            found = vars(lm)[_WRAPPED] = LM.of(lm, cache=False)
+        return found
+
+
+def _warn_once(kind: str, model: str) -> None:
+    if (kind, model) not in _warned:
+        _warned.add((kind, model))
         warnings.warn(
-            f"{type(lm).__name__} {lm.model!r} is no rtk.LM: its samples are not stored; rtk.LM.of(lm) keeps them",
-            stacklevel=2,
+            f"{kind} {model!r} is no rtk.LM: its samples are not stored; rtk.LM.of(lm) keeps them", stacklevel=4
         )
-        _wrapped[lm] = LM.of(lm, cache=False)
-    return _wrapped[lm]

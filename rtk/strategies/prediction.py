@@ -11,6 +11,19 @@ from rtk.budget import Spent
 from rtk.deliberation import Deliberation
 
 ABOUT = ("deliberation", "spent", "stopped", "confidence", "seconds", "abstentions")
+INSIDE = ("cut", "trace")  # between strategies; no attributes
+
+
+class _Evidence(dict[str, Any]):
+    """What was found out about a prediction: a record, which copies share."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Evidence:
+        return self
+
+
+def evidence(prediction: dspy.Prediction, name: str) -> Any:
+    """A prediction's evidence, also where one of its fields has that name; None where it has none."""
+    return prediction.__dict__.get("_about", {}).get(name)
 
 
 class Prediction(dspy.Prediction):
@@ -39,10 +52,10 @@ class Prediction(dspy.Prediction):
         keys = list(made.keys())
         rows = [{key: one.get(key, None) for key in keys} for one in completions] if keys else []
         made._completions = dspy.Prediction.from_completions(rows or [dict(fields)], signature=signature)._completions
-        unknown = about.keys() - set(ABOUT)
+        unknown = about.keys() - {*ABOUT, *INSIDE}
         if unknown:
             raise TypeError(f"no evidence is called {sorted(unknown)}")
-        made._about = about
+        made._about = _Evidence(about)
         return made
 
     def __repr__(self) -> str:
@@ -52,7 +65,7 @@ class Prediction(dspy.Prediction):
     def _evidence(self, name: str) -> Any:
         if name in self._store:
             return self._store[name]
-        return self.__dict__.get("_about", {}).get(name)
+        return evidence(self, name)
 
     @property
     def deliberation(self) -> Deliberation | None:

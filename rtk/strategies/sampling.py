@@ -11,10 +11,12 @@ from typing import Any
 
 import dspy
 from dspy.adapters.decision import resolve_adapter
+from dspy.adapters.decision_state import DecisionState
 from dspy.clients.capabilities import planning_scope
 from dspy.utils.exceptions import AdapterParseError
 
 from rtk.answers import Abstention
+from rtk.errors import BudgetSpent
 from rtk.models import LM, Ask, Gathered
 from rtk.samples import Missing, Sample, Stream
 from rtk.strategies.calls import Calls
@@ -31,34 +33,48 @@ _SPLITTABLE = {
 def predictor_of(program: dspy.Module) -> dspy.Predict | None:
     """The one predictor of a flat program (exactly `dspy.Predict` or `dspy.ChainOfThought`); None for any other."""
     predictor = program.predict if type(program) is dspy.ChainOfThought else program
-    return predictor if type(predictor) is dspy.Predict and _splits() else None
+    return predictor if type(predictor) is dspy.Predict else None
 
 
-def _splits() -> bool:
-    """Whether the adapter in use does nothing but format, call and parse."""
+def splits(predictor: dspy.Predict) -> bool:
+    """Whether the adapter that a predictor will use does nothing but format, call and parse."""
     kind = type(dspy.settings.adapter or dspy.ChatAdapter())
-    return kind.__call__ in _SPLITTABLE and kind.acall in _SPLITTABLE
+    plain = kind.__call__ in _SPLITTABLE and kind.acall in _SPLITTABLE
+    decides = getattr(predictor.lm or dspy.settings.lm, "supports_decision_requests", False) is True
+    return plain and not decides and not DecisionState(predictor.signature, predictor.fields).types
 
 
 class Sampling:
     """One predictor with its inputs, ready to be drawn from.
 
     Args:
+        program: a predictor, or a `dspy.ChainOfThought` around one.
         predictor: a `dspy.Predict`; its `lm`, `config` and `demos` are honoured.
         inputs: its input fields.
         config: sampling parameters on top of the predictor's own.
     """
 
-    def __init__(self, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]) -> None:
+    def __init__(
+        self, program: dspy.Module, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]
+    ) -> None:
         self._predictor = predictor
-        self._calls = Calls(predictor, inputs)
+        self._modules = [program, predictor] if program is not predictor else [predictor]
+        self.calls = Calls(self._modules, inputs)
+        try:
+            self._prepare(predictor, inputs, config)
+        except Exception as error:
+            self.failed(error)
+            raise
+
+    def _prepare(self, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]) -> None:
+        """What a `dspy.Predict` and its adapter do before they call the LM."""
         lm, options, self.signature, demos, self._inputs = predictor._forward_preprocess(**inputs, config=config)
         self._options: dict[str, Any] = dict(options)
-        self._adapter = resolve_adapter(
+        self._adapter: Any = resolve_adapter(
             lm, dspy.settings.adapter or dspy.ChatAdapter(), self.signature, predictor.fields, predictor.signature
         )
         self.lm: LM = rtk_lm(lm)
-        with self._calls.current(), planning_scope(self.lm, self._options):
+        with self.calls.current(), planning_scope(self.lm, self._options):
             if isinstance(self._adapter, dspy.JSONAdapter):
                 self._adapter._prepare_response_format(self.lm, self._options, self.signature)
             self._processed = self._adapter._call_preprocess(self.lm, self._options, self.signature, self._inputs)
@@ -73,30 +89,31 @@ class Sampling:
 
     def ask(self, start: int, count: int, stream: Stream) -> Ask:
         """The ask for samples `start` … of this predictor's request, in a stream."""
-        self._calls.lm_starts(self.lm, self._messages, self._options)
+        self.calls.lm_starts(self.lm, self._messages, self._options)
         return self.lm.ask(self._messages, self._options, start=start, count=count, stream=stream)
 
     def candidates(self, ask: Ask, gathered: Gathered) -> Candidates:
         """The candidates in what was gathered, in index order."""
-        with dspy.context(caller_modules=[*(dspy.settings.caller_modules or []), self._predictor]):
+        with dspy.context(caller_modules=[*(dspy.settings.caller_modules or []), *self._modules]):
             if gathered.samples:
                 self.lm.record(ask, gathered, None, self._options)
-        self._calls.lm_ends([sample.text for sample in gathered.samples])
-        with self._calls.current():
+        self.calls.lm_ends([sample.text for sample in gathered.samples])
+        with self.calls.current():
             found = Candidates(self._candidate(i, result) for i, result in enumerate(gathered.results))
-        found.stopped = gathered.stopped
-        self._calls.ends(next((one.prediction for one in found if one.prediction is not None), None))
+        if gathered.stopped:
+            found.cut = BudgetSpent(gathered.stopped, gathered.budget, gathered.samples)
+        self.calls.ends(next((one.prediction for one in found if one.prediction is not None), None))
         return found
 
     def failed(self, error: BaseException) -> None:
-        """The draw failed as a whole: tell the callbacks."""
-        self._calls.lm_ends(None, error)
-        self._calls.ends(None, error)
+        """The call failed as a whole: tell the callbacks."""
+        self.calls.ends(None, error)
 
     def _candidate(self, index: int, result: Sample | Missing) -> Candidate:
         if isinstance(result, Missing):
             return Candidate(index, abstention=Abstention("failed", f"{result.kind}: {result.reason}"))
-        found = Candidate(index, sample=result, seconds=result.usage.seconds)
+        where = frozenset({str(result.address)})
+        found = Candidate(index, sample=result, seconds=result.usage.seconds, addresses=where)
         found.abstention = _abstains(result)
         if found.abstention is None:
             self._parse(found, result)

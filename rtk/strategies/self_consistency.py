@@ -8,9 +8,9 @@ from typing import Any
 import dspy
 
 from rtk.answers import Vote, vote
-from rtk.deliberation import Step
+from rtk.deliberation import State, Step
 from rtk.errors import StrategyError
-from rtk.statistics import Estimate, proportion
+from rtk.statistics import proportion
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.settings import Setting
 from rtk.strategies.strategy import Strategy, step_of, submodule
@@ -27,7 +27,7 @@ class SelfConsistency(Strategy):
 
     The winner's fields are the prediction's; `pred.completions` holds all candidates, the winner first;
     `pred.confidence` is the winner's share of the votes with its Wilson interval. Malformed, empty, refused and
-    cut-off completions abstain. At temperature 0 all samples are one, and it counts once.
+    cut-off completions abstain. At temperature 0 all samples are one; it counts once, and the deliberation says so.
 
     Args:
         signature: a DSPy signature, its text, or any `dspy.Module`.
@@ -37,10 +37,13 @@ class SelfConsistency(Strategy):
         field: the output to vote on; by default the last one that is not reasoning.
         comparer: which answers are the same; see `rtk.answers.equal`.
         temperature: of the chains; the model's own by default.
+
+    Raises:
+        StrategyError: for a setting that cannot be; when called, for a `field` that no chain has.
     """
 
     samples = Setting(8)
-    vote = Setting("majority")
+    vote: Any = Setting("majority")
     field = Setting()
     comparer = Setting("auto")
     temperature = Setting()
@@ -64,51 +67,60 @@ class SelfConsistency(Strategy):
         self.comparer, self.temperature = comparer, temperature
         self.chain = submodule(signature) if isinstance(signature, dspy.Module) else dspy.ChainOfThought(signature)
         if temperature is not None and not isinstance(self.chain, dspy.ChainOfThought | dspy.Predict):
-            raise StrategyError("temperature= reaches a signature's own chains", mend="set it on the module's predictors")
+            raise StrategyError("temperature= reaches a predictor's chains", mend="set it on the module's predictors")
 
     def flow(self, **inputs: Any) -> Flow:
         """One ask for all samples, then the vote."""
         config = {} if self.temperature is None else {"temperature": self.temperature}
-        chains = yield ask(self.chain, inputs, samples=self.samples, config=config)
-        return self._elected(_distinct(chains))
+        chains = yield ask(self.chain, inputs, samples=self.samples, rollout=0, config=config)
+        votes = chains.distinct()
+        outcome = self._elected(votes)
+        if len(votes) < len(chains) and outcome.deliberation is not None:
+            outcome.deliberation.reason = _once(len(chains), len(votes))
+        return outcome
 
     def _elected(self, chains: Candidates) -> Outcome:
-        name = self.field or _answer_field(chains)
-        if name is None:
-            return Outcome(self._nothing(), used=[], deliberation=_told(chains, None, name))
-        result = self._count(chains.answers(name))
-        if result.winner_index is None:
-            return Outcome(self._nothing(), used=[], deliberation=_told(chains, result, name))
+        name = self._voted_on(chains)
+        result = self._count(chains.answers(name)) if name is not None else None
+        if name is None or result is None or result.winner_index is None:
+            return Outcome(self._nothing(), deliberation=_told(chains, None, name, self.vote))
         winner = chains[result.winner_index]
         return Outcome(
             _prediction(winner, name, result),
             used=[winner],
             completions=[_prediction(winner, name, result), *_others(chains, winner)],
-            deliberation=_told(chains, result, name),
-            confidence=_confidence(result),
+            deliberation=_told(chains, result, name, self.vote),
+            confidence=proportion(len(_winners(result)), result.votes),
         )
 
+    def _voted_on(self, chains: Candidates) -> str | None:
+        """The field asked for, or the last output that is not reasoning; None where no chain has an answer."""
+        names = next((list(chain.prediction.keys()) for chain in chains if chain.prediction is not None), [])
+        if self.field is None or not names:
+            return next((name for name in reversed(names) if name not in NOT_ANSWERS), None)
+        if self.field not in names:
+            raise StrategyError(f"field={self.field!r} is no output of the chains", mend=f"one of {', '.join(names)}")
+        return self.field
+
     def _count(self, answers: list[Any]) -> Vote:
-        if callable(self.vote):
-            return self.vote(answers)
-        return vote(answers, rule=self.vote, comparer=self.comparer)
+        if not callable(self.vote):
+            return vote(answers, rule=self.vote, comparer=self.comparer)
+        found = self.vote(answers)
+        if not isinstance(found, Vote):
+            raise StrategyError(
+                f"the vote function returned {type(found).__name__}",
+                mend="return an rtk.answers.Vote, such as rtk.answers.vote(answers, …) gives",
+            )
+        return found
+
+    def _nothing(self) -> dspy.Prediction:
+        """No answer, in the fields of a strategy that votes on another one's answers."""
+        return self.chain._nothing() if isinstance(self.chain, Strategy) else super()._nothing()
 
 
-def _distinct(chains: Candidates) -> Candidates:
-    """One candidate for each sample: at temperature 0 all of them are the same one, and it votes once."""
-    seen: dict[Any, Candidate] = {}
-    for chain in chains:
-        seen.setdefault(chain.address or id(chain), chain)
-    found = Candidates(seen.values())
-    found.stopped = chains.stopped
-    return found
-
-
-def _answer_field(chains: Candidates) -> str | None:
-    """The last output that is not reasoning."""
-    first = next((chain.prediction for chain in chains if chain.prediction is not None), None)
-    names = [] if first is None else [name for name in first.keys() if name not in NOT_ANSWERS]  # noqa: SIM118
-    return names[-1] if names else None
+def _once(asked: int, votes: int) -> str:
+    """Why there are fewer votes than samples asked for."""
+    return f"at temperature 0 samples are the same one, which counts once: {asked} asked for, {votes} counted"
 
 
 def _prediction(winner: Candidate, name: str, result: Vote) -> dspy.Prediction:
@@ -123,20 +135,24 @@ def _others(chains: Candidates, winner: Candidate) -> list[dspy.Prediction]:
     return [chain.prediction for chain in chains if chain.prediction is not None and chain is not winner]
 
 
-def _confidence(result: Vote) -> Estimate:
-    """The winner's share of the votes."""
-    return proportion(len(result.clusters[0].members), result.votes)
+def _winners(result: Vote) -> tuple[int, ...]:
+    """Those who voted for the winner; nobody where it is a mean that nobody gave."""
+    if not result.share:
+        return ()
+    return next((one.members for one in result.clusters if result.winner_index in one.members), ())
 
 
-def _told(chains: Candidates, result: Vote | None, name: str | None) -> Step:
+def _told(chains: Candidates, result: Vote | None, name: str | None, rule: Any) -> Step:
     if result is None or result.winner_index is None:
         return Step("vote", "no answer", label="vote of 0", state="dead end", children=[step_of(c) for c in chains])
-    winners = set(result.clusters[0].members)
-    states = {i: "kept" if i in winners else "open" for i in range(len(chains))} | {result.winner_index: "chosen"}
+    winners = _winners(result)
+    states: dict[int, State] = {i: "kept" if i in winners else "open" for i in range(len(chains))}
+    states[result.winner_index] = "chosen"
     children = [step_of(chain, states[i], label=_label(chain, name)) for i, chain in enumerate(chains)]
-    share = f"{len(winners)} of {result.votes} for {result.winner}"
-    return Step("vote", share, score=result.share if hasattr(result, "share") else None, state="chosen",
-                label="vote", children=children)  # fmt: skip
+    said = f"{len(winners)} of {result.votes} for {result.winner}"
+    if rule in ("mean", "median"):
+        said = f"the {rule} of {result.votes} is {result.winner}"
+    return Step("vote", said, score=result.share, state="chosen", label="vote", children=children)
 
 
 def _label(chain: Candidate, name: str | None) -> str:

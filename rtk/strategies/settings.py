@@ -10,6 +10,8 @@ from dspy.predict.parameter import Parameter
 
 from rtk.errors import StrategyError
 
+UNSAVED = "not saved"
+
 
 class Settings(Parameter):
     """The values of a strategy's `Setting`s, as the DSPy parameter that carries them."""
@@ -17,18 +19,22 @@ class Settings(Parameter):
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
+        return Settings({name: _copied(value, memo) for name, value in self.values.items()})
+
     def reset(self) -> None:
         """Nothing to reset: settings are no demonstrations."""
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """The settings that JSON can hold; a function must be given again where the program is rebuilt."""
-        return {name: value for name, value in self.values.items() if _is_json(value)}
+        """The settings as JSON; of one that JSON cannot hold, such as a function, what it was."""
+        return {name: value if _is_json(value) else {UNSAVED: _name(value)} for name, value in self.values.items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over saved settings; those not saved keep their value.
+        """Take over saved settings. One that JSON could not hold is that of the program it is loaded into.
 
         Raises:
-            StrategyError: for a setting that this strategy does not have.
+            StrategyError: for a setting that this strategy does not have, or that was a function when it was saved
+                and is none here.
         """
         unknown = state.keys() - self.values.keys()
         if unknown:
@@ -36,10 +42,31 @@ class Settings(Parameter):
                 f"a saved program has settings this strategy does not know: {', '.join(sorted(unknown))}",
                 mend="load it into the strategy it was saved from",
             )
-        self.values.update(copy.deepcopy(state))
+        for name, value in state.items():
+            if not (isinstance(value, dict) and UNSAVED in value):
+                self.values[name] = copy.deepcopy(value)
+            elif _is_json(self.values[name]):
+                raise StrategyError(
+                    f"{name}= of the saved program was {value[UNSAVED]}, which JSON cannot hold",
+                    mend=f"build the program with {name}= as it was, then load",
+                )
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
+
+
+def _name(value: Any) -> str:
+    """A value for a reader: a function by its name, without the place in memory that a repr may show."""
+    name = getattr(value, "__qualname__", None)
+    return f"the function {name}" if name and callable(value) else f"a {type(value).__name__}"
+
+
+def _copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
+    """A copy, or the thing itself where it cannot be copied, such as what holds a lock or a connection."""
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:  # noqa: BLE001 - whatever a stranger's object raises on copying
+        return value
 
 
 def _is_json(value: Any) -> bool:
@@ -68,7 +95,7 @@ class Setting:
 def declared(owner: type) -> Settings:
     """The settings that a class and its bases declare, at their defaults."""
     found = {
-        name: copy.deepcopy(value.default)
+        name: _copied(value.default)
         for base in reversed(owner.__mro__)
         for name, value in vars(base).items()
         if isinstance(value, Setting)

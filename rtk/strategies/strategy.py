@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dspy
 
 from rtk.budget import Budget, current_budgets
-from rtk.deliberation import Deliberation, Step
+from rtk.deliberation import Deliberation, Kind, State, Step
 from rtk.errors import SampleError, StrategyError
 from rtk.samples import current_stream
 from rtk.strategies.drivers import arun, run
-from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, TraceEntry
-from rtk.strategies.machine import Machine, Node
-from rtk.strategies.prediction import Prediction
+from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome
+from rtk.strategies.machine import Machine
+from rtk.strategies.nodes import Node
+from rtk.strategies.prediction import Prediction, evidence
 from rtk.strategies.settings import Settings, declared
 
 
@@ -42,8 +44,9 @@ class Strategy(dspy.Module):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Strategy:
         """A strategy has its settings before `__init__`, so that a subclass may forget to call it."""
-        made = super().__new__(cls)
-        made.__dict__["settings"] = declared(cls)
+        made, found = super().__new__(cls), declared(cls)
+        if found.values:  # else what DSPy's own twin of a strategy saved could not be loaded
+            made.settings = found
         return made
 
     def flow(self, **inputs: Any) -> Flow:
@@ -72,7 +75,7 @@ class Strategy(dspy.Module):
     def begin(self, inputs: dict[str, Any]) -> Flow:
         """The generator of one call."""
         flow = self.flow(**inputs)
-        if not hasattr(flow, "send"):
+        if not isinstance(flow, Generator):
             raise StrategyError(
                 f"{type(self).__name__}.flow is no generator", mend="yield ask(...) in it at least once"
             )
@@ -92,8 +95,9 @@ class Strategy(dspy.Module):
             confidence=outcome.confidence,
             seconds=node.seconds,
             abstentions=_abstentions(node.asked),
+            cut=node.cut,
+            trace=[entry for candidate in outcome.used for entry in candidate.trace],
         )
-        made.__dict__["_trace"] = [entry for candidate in outcome.used for entry in candidate.trace]
         return made
 
     def _refuse_silence(self, node: Node, prediction: Any) -> None:
@@ -110,37 +114,38 @@ class Strategy(dspy.Module):
 
     def _outcome(self, node: Node, value: Any) -> Outcome:
         if isinstance(value, Outcome):
-            return value
+            return replace(value, prediction=self._prediction(value.prediction))
         if isinstance(value, Candidate):
             prediction = value.prediction if value.prediction is not None else self._nothing()
             return Outcome(prediction, used=_path(node.asked, value))
-        if value is None or isinstance(value, (dict, dspy.Prediction)):
-            prediction = self._nothing() if value is None else value
-            if isinstance(prediction, dict):
-                prediction = dspy.Prediction(**prediction)
-            return Outcome(prediction, used=_path(node.asked, _whose(node.asked, prediction)))
+        prediction = self._nothing() if value is None else self._prediction(value)
+        return Outcome(prediction, used=_path(node.asked, _whose(node.asked, prediction)))
+
+    def _prediction(self, value: Any) -> dspy.Prediction:
+        if isinstance(value, dspy.Prediction):
+            return value
+        if isinstance(value, Mapping):
+            return dspy.Prediction(**value)
         raise StrategyError(
-            f"{type(self).__name__}.flow returned {type(value).__name__}", mend="return a candidate or a prediction"
+            f"{type(self).__name__}.flow came to {type(value).__name__}",
+            mend="return a candidate, a prediction, a dict of fields, or an rtk.Outcome that holds one",
         )
 
     def _nothing(self) -> dspy.Prediction:
-        """No answer: every output field of the first predictor's signature, empty."""
-        names = [name for _, one in self.named_predictors()[:1] for name in one.signature.output_fields]
+        """No answer: every output field that one of the predictors has, empty."""
+        signatures: list[Any] = [one.signature for _, one in self.named_predictors()]
+        names = [name for signature in signatures for name in signature.output_fields]
         return dspy.Prediction(**dict.fromkeys(names))
 
     def answered(self, prediction: Any) -> bool:
         """Whether a prediction says anything."""
         return any(value is not None for value in prediction.values())
 
-    def trace_of(self, prediction: Any) -> list[TraceEntry]:
-        """The predictor calls a prediction of this strategy rests on."""
-        return prediction.__dict__.get("_trace", [])
-
     def _traced(self, prediction: Prediction) -> Prediction:
         """Put what the answer rests on, and nothing else, on DSPy's trace: optimizers learn from it."""
         trace, limit = dspy.settings.trace, dspy.settings.max_trace_size
         if trace is not None and limit > 0:
-            trace.extend(self.trace_of(prediction))
+            trace.extend(evidence(prediction, "trace"))
             del trace[: max(0, len(trace) - limit)]
         return prediction
 
@@ -172,7 +177,7 @@ def _whose(asked: Sequence[Candidates], prediction: Any) -> Candidate | None:
 
 
 def _abstentions(asked: Sequence[Candidates]) -> dict[str, int]:
-    kinds = [one.abstention.kind for candidates in asked for one in candidates if one.abstention is not None]
+    kinds = [one.abstention.kind for got in asked for one in got.distinct() if one.abstention is not None]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
@@ -183,7 +188,7 @@ def _narrated(name: str, asked: Sequence[Candidates], used: Sequence[Candidate])
     return Step("route", name, label=name, state="chosen", children=children)
 
 
-def step_of(candidate: Candidate, state: str = "open", kind: str = "chain", label: str = "") -> Step:
+def step_of(candidate: Candidate, state: State = "open", kind: Kind = "chain", label: str = "") -> Step:
     """One candidate as a step of a deliberation."""
     if candidate.abstention is not None:
         abstention = candidate.abstention

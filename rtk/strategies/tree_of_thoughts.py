@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import dspy
-from dspy.signatures.signature import ensure_signature
+from dspy.signatures.signature import ensure_signature, make_signature
 
 from rtk.answers import Check, Checker
 from rtk.deliberation import Step
-from rtk.errors import StrategyError
+from rtk.errors import BudgetSpent, RTKError, StrategyError
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.settings import Setting
 from rtk.strategies.strategy import Strategy, submodule
@@ -30,6 +30,7 @@ class Thought:
         path: the candidates it rests on, from the root.
         score: how promising it is, in [0, 1].
         level: thoughts so far.
+        parent: the thought it goes on from; None for the root.
     """
 
     text: str
@@ -37,6 +38,12 @@ class Thought:
     path: tuple[Candidate, ...] = ()
     score: float = 1.0
     level: int = 0
+    parent: Thought | None = None
+
+    @property
+    def line(self) -> list[Thought]:
+        """The thoughts from the root to this one."""
+        return [*(self.parent.line if self.parent is not None else []), self]
 
 
 class TreeOfThoughts(Strategy):
@@ -50,6 +57,9 @@ class TreeOfThoughts(Strategy):
     * `search="dfs"`: the best child first, backtracking from dead ends, at most `breadth` children of each; the first
       whole solution that the checker accepts ends the search.
 
+    Where no thought stands, nothing is answered: every field is None. A budget that ends during the search leaves the
+    best thought found as the answer.
+
     Args:
         signature: a DSPy signature, or its text.
         breadth: how many partial solutions go on (bfs), or how many children are tried (dfs).
@@ -61,6 +71,10 @@ class TreeOfThoughts(Strategy):
         separator: where an answer is its thoughts written one after the other, what stands between them (`", "`):
             the last partial solution then is the answer. None asks an `answer` predictor with the thoughts found.
         propose: a module of your own in place of the proposal predictor; it must give a field `thought`.
+
+    Raises:
+        StrategyError: for a setting that cannot be; when called, for a checker that fails, a depth below 1, or a
+            `propose` without a `thought`.
     """
 
     breadth = Setting(2)
@@ -85,13 +99,14 @@ class TreeOfThoughts(Strategy):
     ) -> None:
         super().__init__()
         for name, number, least in (("breadth", breadth, 1), ("branching", branching, 1), ("values", values, 0)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
-                raise StrategyError(f"{name}={number!r}", mend=f"a whole number from {least} on")
+            _check_whole(name, number, least)
+        if not callable(depth):
+            _check_whole("depth", depth, 1)
         if search not in ("bfs", "dfs"):
             raise StrategyError(f"search={search!r}", mend='"bfs" or "dfs"')
         self.breadth, self.branching, self.depth, self.search = breadth, branching, depth, search
         self.values, self.separator, self.check = values, separator, check
-        whole = ensure_signature(signature)
+        whole: Any = ensure_signature(signature)
         self._outputs = list(whole.output_fields)
         if separator is not None and len(self._outputs) != 1:
             raise StrategyError("separator= needs a signature with one output", mend="leave it out")
@@ -103,113 +118,152 @@ class TreeOfThoughts(Strategy):
 
     def flow(self, **inputs: Any) -> Flow:
         """Search, then answer from the best branch."""
-        depth = self.depth(inputs) if callable(self.depth) else self.depth
+        depth: Any = self.depth(inputs) if callable(self.depth) else self.depth
+        _check_whole("depth", depth, 1)
         root = Thought("", Step("route", "", label=f"{self.search}, depth {depth}", state="chosen"))
-        best = yield from (self._beam if self.search == "bfs" else self._first)(inputs, root, depth)
-        if self.separator is not None:
-            return self._arrived(root, best)
-        return (yield from self._answered(inputs, root, best))
+        found = [root]  # what was best, one after the other
+        try:
+            yield from (self._beam if self.search == "bfs" else self._first)(inputs, root, depth, found)
+        except BudgetSpent:  # the prediction says so
+            return self._arrived(root, found[-1])
+        if self.separator is not None or found[-1] is root:
+            return self._arrived(root, found[-1])
+        return (yield from self._answered(inputs, root, found[-1]))
 
     # --- search ---
 
-    def _beam(self, inputs: dict[str, Any], root: Thought, depth: int) -> Flow:
-        frontier, best = [root], root
-        for _ in range(depth):
+    def _beam(self, inputs: dict[str, Any], root: Thought, depth: int, found: list[Thought]) -> Flow:
+        """Level by level; the best of the deepest level that holds any."""
+        frontier = [root]
+        while frontier and frontier[0].level < depth:
             asked = yield [self._proposals(inputs, thought) for thought in frontier]
-            children = [
-                child
-                for thought, got in zip(frontier, asked, strict=True)
-                for child in self._grown(inputs, thought, got)
-            ]
-            children = _merged(children)
-            yield from self._valued(inputs, children)
-            alive = sorted((child for child in children if child.step.state == "open"), key=lambda one: -one.score)
+            pairs = zip(frontier, asked, strict=True)
+            children = [child for thought, got in pairs for child in self._grown(inputs, thought, got)]
+            alive = yield from self._ranked(inputs, children)
             frontier = alive[: self.breadth]
             for child in frontier:
                 child.step.state = "kept"
-            if not frontier:
-                break
-            best = frontier[0]
-            yield self._so_far(root, best)
-        return best
+            found += frontier[:1]
 
-    def _first(self, inputs: dict[str, Any], root: Thought, depth: int) -> Flow:
+    def _first(self, inputs: dict[str, Any], root: Thought, depth: int, found: list[Thought]) -> Flow:
         """Depth first, with backtracking; the deepest thought reached where nothing whole is accepted."""
-        stack, best = [root], root
+        stack = [root]
         while stack:
             thought = stack.pop()
-            if thought.level > best.level:
-                best = thought
-                yield self._so_far(root, best)
+            if thought.level > found[-1].level:
+                found.append(thought)
             if thought.level == depth:
-                return thought
+                return
             thought.step.state = "kept"
             got = yield self._proposals(inputs, thought)
-            children = _merged(self._grown(inputs, thought, got))
-            yield from self._valued(inputs, children)
-            alive = sorted((child for child in children if child.step.state == "open"), key=lambda one: -one.score)
+            alive = yield from self._ranked(inputs, self._grown(inputs, thought, got))
             stack += reversed(alive[: self.breadth])
             if not alive:
-                thought.step.state = "backtracked"
-        return best
+                _backtrack(thought, stack)
 
     def _proposals(self, inputs: dict[str, Any], thought: Thought) -> Any:
-        return ask(self.propose, {**inputs, "partial": thought.text}, samples=self.branching)
+        return ask(self.propose, {**inputs, "partial": thought.text}, samples=self.branching, rollout=0)
 
     def _grown(self, inputs: dict[str, Any], parent: Thought, proposals: Candidates) -> list[Thought]:
         """The thoughts that proposals make of a partial solution, checked."""
         grown = []
         for candidate in proposals:
-            text = str(candidate.answer("thought")).strip() if candidate.prediction is not None else ""
+            text = _thought(candidate)
             if not text:
                 reason = candidate.abstention.kind if candidate.abstention else "empty"
                 parent.step.children.append(_step(candidate, "", "dead end", reason))
                 continue
             partial = text if not parent.text else f"{parent.text}{self._between}{text}"
-            verdict = self.check(inputs, partial) if self.check is not None else Check(None)
+            verdict = self._checked(inputs, partial)
             step = _step(candidate, text, "open" if verdict else "pruned", verdict.reason)
             parent.step.children.append(step)
-            grown.append(Thought(partial, step, (*parent.path, candidate), level=parent.level + 1))
+            grown.append(Thought(partial, step, (*parent.path, candidate), level=parent.level + 1, parent=parent))
         return grown
 
     @property
     def _between(self) -> str:
         return "\n" if self.separator is None else self.separator
 
-    def _valued(self, inputs: dict[str, Any], children: list[Thought]) -> Flow:
-        """Give every open thought its score: the mean of its value prompts, else how often it was proposed."""
-        alive = [child for child in children if child.step.state == "open"]
+    def _checked(self, inputs: dict[str, Any], partial: str) -> Check:
+        """The checker's verdict; a plain True, False or None is one too."""
+        if self.check is None:
+            return Check(None)
+        try:
+            verdict = self.check(inputs, partial)
+        except RTKError:
+            raise
+        except Exception as error:
+            raise StrategyError(
+                f"the checker raised {type(error).__name__} on {partial!r:.60}: {error}",
+                mend="a checker takes (inputs, candidate), whatever the candidate, and returns an rtk.answers.Check",
+            ) from error
+        if isinstance(verdict, (bool, type(None))):
+            return Check(verdict)
+        if not isinstance(verdict, Check):
+            raise StrategyError(f"the checker returned {verdict!r:.60}", mend="return an rtk.answers.Check")
+        return verdict
+
+    def _ranked(self, inputs: dict[str, Any], children: list[Thought]) -> Flow:
+        """Those that stand, merged and valued, the best first, the earliest first among equals."""
+        alive = [child for child in _merged(children) if child.step.state == "open"]
         if self.values and alive:
             asked = yield [ask(self.value, {**inputs, "partial": one.text}, samples=self.values) for one in alive]
             for child, got in zip(alive, asked, strict=True):
-                child.score = _mean([SCORES.get(str(one.answer("verdict")), 0.5) for one in got])
+                child.score = _merit(got)
                 child.step.state = "open" if child.score > 0 else "pruned"
         for child in alive:
             child.step.score = child.score
+        return sorted((child for child in alive if child.step.state == "open"), key=lambda one: -one.score)
 
     # --- answers ---
 
-    def _so_far(self, root: Thought, best: Thought) -> Outcome:
-        if self.separator is not None:
-            return self._arrived(root, best, mark=False)
+    def _arrived(self, root: Thought, best: Thought) -> Outcome:
+        """The best thought as the answer; none where there is none."""
+        for thought in best.line:
+            thought.step.state = "chosen"
+        if best is root:
+            root.step.state, root.step.reason = "dead end", "no thought was found"
         fields = {**dict.fromkeys(self._outputs), self._outputs[-1]: best.text or None}
         return Outcome(dspy.Prediction(**fields), used=list(best.path), deliberation=root.step)
 
-    def _arrived(self, root: Thought, best: Thought, *, mark: bool = True) -> Outcome:
-        """The partial solution is the answer."""
-        if mark:
-            _choose(root.step, best)
-        prediction = dspy.Prediction(**{self._outputs[0]: best.text or None})
-        return Outcome(prediction, used=list(best.path), deliberation=root.step)
-
     def _answered(self, inputs: dict[str, Any], root: Thought, best: Thought) -> Flow:
         """Ask for the answer that the best branch leads to."""
-        _choose(root.step, best)
+        yield self._arrived(root, best)  # should a budget end here
         final = (yield ask(self.answer, {**inputs, "thoughts": best.text}))[0]
+        answer = "" if final.prediction is None else str(final.answer(self._outputs[-1]))
+        reason = "answer" if final.abstention is None else final.abstention.kind
+        best.step.children.append(_step(final, answer, "chosen" if answer else "dead end", reason))
         if final.prediction is None:
-            return self._so_far(root, best)
-        best.step.children.append(_step(final, str(final.answer(self._outputs[-1])), "chosen", "answer"))
+            return Outcome(self._nothing(), deliberation=root.step)
         return Outcome(final.prediction, used=[*best.path, final], deliberation=root.step)
+
+    def _nothing(self) -> dspy.Prediction:
+        """No answer, in the fields of the signature."""
+        return dspy.Prediction(**dict.fromkeys(self._outputs))
+
+
+def _check_whole(name: str, number: Any, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise StrategyError(f"{name}={number!r}", mend=f"a whole number from {least} on")
+
+
+def _thought(candidate: Candidate) -> str:
+    """What was proposed, on one piece of text; empty where nothing was."""
+    if candidate.prediction is None:
+        return ""
+    if "thought" not in candidate.prediction:
+        raise StrategyError("`propose` gave no field `thought`", mend="give its signature the output field thought")
+    found = candidate.prediction["thought"]
+    return "" if found is None else str(found).strip()
+
+
+def _backtrack(thought: Thought, stack: list[Thought]) -> None:
+    """Nothing follows from a thought: back to the last one of its line that has children left to try."""
+    waiting = {id(one.parent) for one in stack}
+    for one in reversed(thought.line):
+        if id(one) in waiting or one.parent is None:
+            return
+        one.step.state = "backtracked"
 
 
 def _proposal(whole: Any) -> Any:
@@ -236,7 +290,7 @@ def _ahead(whole: Any, instructions: str, **fields: tuple[Any, Any]) -> Any:
     """A signature with a whole one's inputs, and these further fields in place of its outputs."""
     inputs = {name: (one.annotation, one) for name, one in whole.input_fields.items()}
     typed = {name: (str if kind == "str" else kind, one) for name, (kind, one) in fields.items()}
-    return dspy.Signature({**inputs, **typed}, instructions)
+    return make_signature({**inputs, **typed}, instructions)
 
 
 def _conclusion(whole: Any) -> Any:
@@ -262,17 +316,7 @@ def _merged(children: list[Thought]) -> list[Thought]:
     return list(kept.values())
 
 
-def _choose(root: Step, best: Thought) -> None:
-    """Mark the way to the best thought."""
-    step = root
-    while step is not best.step:
-        step = next(one for one in step.children if _leads(one, best.step))
-        step.state = "chosen"
-
-
-def _leads(step: Step, goal: Step) -> bool:
-    return step is goal or any(_leads(child, goal) for child in step.children)
-
-
-def _mean(numbers: list[float]) -> float:
-    return sum(numbers) / len(numbers) if numbers else 0.5
+def _merit(verdicts: Candidates) -> float:
+    """The mean of the verdicts that came; 0.5 without any."""
+    found = [SCORES.get(str(one.answer("verdict")), 0.5) for one in verdicts if one.abstention is None]
+    return sum(found) / len(found) if found else 0.5

@@ -2,14 +2,16 @@
 
 A question at level 1 and its answer:
 
-    What is 7 × 12?
+    What is (7 + 4) × 8?
 
-    84
+    88
 
 Levels:
-    1. a digit times a number of two digits.
-    2. two numbers of two digits.
-    3. an expression of three operations, with brackets: What is (7 + 5) × 13 - 8?
+    1. a sum of two digits, times a number up to 12: out of reach of a small model that answers at once, and within
+       reach of the same one when it writes the sum down first.
+    2. a digit times a number of two digits: What is 7 × 23?
+    3. two numbers of two digits: What is 34 × 23?
+    4. three operations: What is (17 + 5) × 13 - 8?
 
 There is no checker: it would have to calculate the answer.
 """
@@ -26,6 +28,7 @@ from rtk.tasks.families import Family, Inputs, Worked
 from rtk.tasks.items import Item
 
 PRODUCT = re.compile(r"What is (\d+) × (\d+)\?")
+SUM = re.compile(r"What is \((\d+) \+ (\d+)\) × (\d+)\?")
 EXPRESSION = re.compile(r"What is \((\d+) ([+-]) (\d+)\) × (\d+) ([+-]) (\d+)\?")
 
 
@@ -39,12 +42,20 @@ class Arithmetic(dspy.Signature):
 def draw(level: int, seed: int, index: int) -> Item:
     """The question at an address; a function of its arguments alone."""
     rng = Random(f"arithmetic/{level}/{seed}/{index}")  # a string seeds the same in every process
-    if level == 3:
+    if level == 1:
+        return _sum(index, rng)
+    if level == 4:
         return _expression(index, rng)
-    a, b = rng.randint(2, 9) if level == 1 else rng.randint(11, 99), rng.randint(11, 99)
+    a, b = rng.randint(2, 9) if level == 2 else rng.randint(11, 99), rng.randint(11, 99)
     # The same product the other way round is the same question.
     key = f"{min(a, b)} × {max(a, b)}"
     return Item(index, {"question": f"What is {a} × {b}?"}, a * b, key)
+
+
+def _sum(index: int, rng: Random) -> Item:
+    a, b, c = rng.randint(2, 9), rng.randint(2, 9), rng.randint(2, 12)
+    key = f"({min(a, b)} + {max(a, b)}) × {c}"
+    return Item(index, {"question": f"What is ({a} + {b}) × {c}?"}, (a + b) * c, key)
 
 
 def _expression(index: int, rng: Random) -> Item:
@@ -68,6 +79,9 @@ def explain(inputs: Inputs) -> Worked:
     if found := PRODUCT.fullmatch(question):
         working, product = _product(int(found[1]), int(found[2]))
         return Worked(working, str(product))
+    if found := SUM.fullmatch(question):
+        a, b, c = map(int, found.groups())
+        return Worked(f"{a} + {b} = {a + b}. {a + b} × {c} = {(a + b) * c}.", str((a + b) * c))
     if found := EXPRESSION.fullmatch(question):
         a, inner, b, c, outer, d = found.groups()
         bracket = _applied(int(a), inner, int(b))
@@ -92,7 +106,7 @@ def _product(a: int, b: int) -> tuple[str, int]:
 
 ARITHMETIC = Family(
     name="arithmetic",
-    levels=(1, 2, 3),
+    levels=(1, 2, 3, 4),
     level=1,
     signature=Arithmetic,
     draw=draw,

@@ -52,6 +52,13 @@ class Reply:
         return self.status == 200 and self.body is None and not self.cut
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered(Reply):
+    """What a script answers where it has no reply: 400 and not 500, since asking again would only hide its mistake."""
+
+    status: int = 400
+
+
 @dataclass(frozen=True)
 class Received:
     """One chat request, as it arrived.
@@ -146,11 +153,9 @@ def as_reply(value: Any) -> Reply:
 
 def _in_order(script: Iterable[Any]) -> Answering:
     left = iter(script)
-    # 400 and not 500: a script that is too short is the test's mistake, and asking again only hides it
-    ended = Reply("the script is at its end", status=400)
 
     def answer(received: Received, count: int) -> list[Reply]:
-        return [as_reply(value) for value in islice(left, count)] or [ended]
+        return [as_reply(value) for value in islice(left, count)] or [Unanswered("the script is at its end")]
 
     return answer
 
@@ -166,7 +171,7 @@ def _by_prompt(scripts: dict[str, Answering]) -> Answering:
                     return script(received, count)
         if "" in scripts:
             return scripts[""](received, count)
-        return [Reply(f"no key of the script is in the prompt: {received.last[-200:]!r}", status=400)]
+        return [Unanswered(f"no key of the script is in the prompt: {received.last[-200:]!r}")]
 
     return answer
 
@@ -182,4 +187,4 @@ def _computed(script: Callable[[Received], Any], received: Received, count: int)
     return replies
 
 
-_NONE = Reply("the script answered with an empty list", status=400)
+_NONE = Unanswered("the script answered with an empty list")

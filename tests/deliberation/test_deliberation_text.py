@@ -34,6 +34,15 @@ def test_a_vote_reads_at_a_glance():
     ]
 
 
+def test_every_state_has_its_mark():
+    """What became of a thought is seen before it is read; large scores are shortened."""
+    states = ["open", "kept", "pruned", "dead end", "backtracked", "chosen"]
+    children = [Step("thought", state, state=state, score=1e6 if state == "open" else None) for state in states]
+    lines = Deliberation(Step("route", "r", children=children)).text().splitlines()[1:]
+    assert [line.split()[1] for line in lines] == ["·", "•", "✗", "✗", "↩", "✓"]
+    assert lines[0].endswith("1e+06")
+
+
 def test_long_text_takes_two_lines():
     """Long text is wrapped between words under its own beginning, and what is cut ends in an ellipsis."""
     told = Deliberation(Step("chain", "one", children=[Step("step", "word " * 40), Step("step", "z")]))

@@ -1,5 +1,6 @@
 """Names: what is visible in a room is what it lists, sorted and documented."""
 
+import ast
 import importlib
 import inspect
 import subprocess
@@ -88,6 +89,25 @@ def test_every_room_is_on_the_map():
     words = set((rtk.__doc__ or "").replace(",", " ").split())
     public = {room for room in house.rooms() if not room.startswith("_")}
     assert sorted(public - words - {"shipped"}) == []
+
+
+def test_every_public_name_is_type_checked():
+    """`tests/typing/api.py` writes every name of rtk, and of the rooms that it shows, at least once."""
+    import rtk
+
+    values = {name: getattr(rtk, name) for name in rtk.__all__}
+    rooms = {name: value for name, value in values.items() if isinstance(value, types.ModuleType)}
+    inside = {f"rtk.{room}.{name}" for room, module in rooms.items() for name in _listed(module)}
+    public = {f"rtk.{name}" for name in values} | inside
+    code = ast.parse((house.ROOT / "tests/typing/api.py").read_text("utf-8"))
+    written = {ast.unparse(node) for node in ast.walk(code) if isinstance(node, ast.Attribute)}
+    assert sorted(public - written) == []
+
+
+def _listed(module):
+    """What a room lists; for a single file, the classes that it defines."""
+    own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+    return getattr(module, "__all__", own)
 
 
 def test_importing_rtk_loads_nothing_heavy():

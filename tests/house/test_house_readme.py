@@ -1,10 +1,15 @@
 """README and CI: one set of commands, a map that is true, and no word of another project's distribution."""
 
+import ast
+import inspect
 import re
 import sys
 import tomllib
 
 import house
+import pytest
+
+import rtk
 
 README = (house.ROOT / "README.md").read_text("utf-8")
 CONTRIBUTING = (house.ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -14,6 +19,9 @@ PROJECT = tomllib.loads((house.ROOT / "pyproject.toml").read_text("utf-8"))["pro
 
 def _commands():
     return re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+
+
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def _texts():
@@ -79,6 +87,31 @@ def test_declared_dependencies_are_the_imported_ones():
     names = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in [*core, *local]}
     expected = {modules.get(name, name).replace("-", "_") for name in names}
     assert imported - sys.stdlib_module_names - {"rtk"} == expected
+
+
+def _named(node):
+    """What a dotted name in a snippet stands for, where it begins with `rtk`; an AttributeError where nothing does."""
+    if isinstance(node, ast.Name):
+        return rtk if node.id == "rtk" else None
+    owner = _named(node.value) if isinstance(node, ast.Attribute) else None
+    return None if owner is None else getattr(owner, node.attr)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_the_snippets_use_names_that_exist(snippet):
+    """Every Python snippet of the README parses, and its `rtk` names and their arguments are there."""
+    for node in ast.walk(ast.parse(snippet)):
+        if isinstance(node, ast.Attribute):
+            _named(node)
+        if isinstance(node, ast.Call) and callable(called := _named(node.func)):
+            known = inspect.signature(called).parameters
+            assert {word.arg for word in node.keywords} <= known.keys() or "kwargs" in known
+            assert len(node.args) <= len(known)
+
+
+def test_there_are_snippets():
+    """The README shows how rtk is used, and the pattern above finds it."""
+    assert README.count("```python") == len(SNIPPETS) > 0
 
 
 def test_the_map_names_the_rooms_that_are_there():

@@ -1,3 +1,5 @@
+"""Estimates and their intervals, against formulas, published figures and enumeration."""
+
 from fractions import Fraction
 from itertools import combinations
 from math import sqrt

@@ -1,3 +1,5 @@
+"""What the room of statistics loads, and when."""
+
 import subprocess
 import sys
 

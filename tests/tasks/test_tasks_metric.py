@@ -73,7 +73,7 @@ def test_a_missing_field_says_which(sequences):
     assert "answer" in caught.value.mend
 
 
-@pytest.mark.parametrize("level", [1, 2, 3])
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
 def test_arithmetic_demonstrations_are_true(level):
     """Each worked calculation ends in the gold answer, and both sides of every equals sign are equal."""
     task = rtk.tasks.load("arithmetic", size=5, level=level)

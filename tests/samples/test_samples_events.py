@@ -1,0 +1,27 @@
+"""Events: who watches is told, and harms nobody."""
+
+from rtk.events import SampleArrived, emit, watchers, watching
+from rtk.samples import Address, Sample
+
+EVENT = SampleArrived(Sample(Address("k", "0", 0), "hi"), reused=False)
+
+
+def test_watchers_see_what_happens_inside_their_block():
+    """A watcher is called inside its block and not outside."""
+    seen = []
+    with watching(seen.append):
+        emit(EVENT, watchers())
+    emit(EVENT, watchers())
+    assert seen == [EVENT]
+
+
+def test_a_watcher_that_fails_harms_nobody(caplog):
+    """Its fault is logged, and the next watcher is told."""
+    seen = []
+
+    def broken(event):
+        raise ValueError("no")
+
+    emit(EVENT, (broken, seen.append))
+    assert seen == [EVENT]
+    assert "a watcher failed" in caplog.text

@@ -1,0 +1,217 @@
+"""Every public call of rtk, written once and only type-checked: what a notebook's completion offers stays whole.
+
+`pyright` reads this file; nothing runs it. `tests/house` sees to it that no public name is missing.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any, assert_type
+
+import dspy
+
+import rtk
+
+# --- models and samples ---
+
+
+def models(folder: Path) -> rtk.LM:
+    """All that `rtk.LM` takes, and what its copies and calls are."""
+    store = rtk.SampleStore(folder)
+    rtk.SampleStore(str(folder), timeout=5.0)
+    with rtk.SampleStore() as default:
+        assert_type(default.path, Path)
+        assert_type(default.count(), int)
+    lm = rtk.LM("embedded", gguf=folder / "model.gguf", slots=4, context=2048, store=store)
+    rtk.LM("ollama_chat/NAME", server_n=False, transport="direct", max_tokens=200, seed=1)
+    rtk.LM("openai/NAME", api_base="http://127.0.0.1:8000/v1", api_key="…", timeout=60, store=folder, concurrency=32)
+    rtk.LM("openai/NAME", temperature=0.2, revision="2", price=(0.15, 0.6), num_retries=5, cache=False)
+    assert_type(rtk.LM.of(dspy.LM("openai/NAME"), store=store), rtk.LM)
+    assert_type(lm.store, rtk.SampleStore)
+    lm.copy(temperature=1.0, rollout_id=3)
+    lm("a prompt", n=8)
+    lm(messages=[{"role": "user", "content": "a prompt"}], temperature=0.0)
+    dspy.configure(lm=lm, adapter=rtk.LinesAdapter())
+    return lm
+
+
+async def awaited(lm: rtk.LM, vote: rtk.SelfConsistency) -> None:
+    """The async twins."""
+    await lm.acall("a prompt", n=8)
+    await vote.acall(question="…", budget=rtk.Budget(samples=8))
+
+
+def surroundings() -> None:
+    """What goes around a call."""
+    arrived: list[bool] = []
+    with rtk.replicate(3), rtk.watching(lambda event: arrived.append(event.reused)):
+        rtk.ChainOfThought("question -> answer")(question="…")
+
+
+# --- budgets ---
+
+
+def budgets() -> None:
+    """Every limit, and what is read of a budget."""
+    budget = rtk.Budget(calls=7, samples=40, tokens=10_000, dollars=0.5, seconds=60)
+    with budget as same, rtk.Budget(samples=8):
+        assert_type(same, rtk.Budget)
+    spent = budget.spent
+    assert_type(spent, rtk.Spent)
+    assert_type(spent.samples, int)
+    assert_type(spent.dollars, float | None)
+    assert_type(spent.tokens + spent.drawn + spent.reused + spent.failed + spent.overdrawn + spent.calls, int)
+    assert_type(budget.left, dict[str, float])
+    try:
+        dspy.Predict("question -> answer")(question="…")
+    except rtk.BudgetSpent as over:
+        assert_type(over.limit, str)
+
+
+# --- strategies ---
+
+
+def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
+    """The strategies with all their settings."""
+    rtk.ChainOfThought("question -> answer", temperature=0.2)
+    rtk.ChainOfThought(task.signature)
+    vote = rtk.SelfConsistency("question -> answer: int", samples=8, vote="median", temperature=1.0)
+    rtk.SelfConsistency(tool, 8, vote=lambda answers: rtk.answers.vote(answers), field="answer", comparer="numeric")
+    rtk.TreeOfThoughts(
+        task.signature, breadth=2, branching=3, depth=task.depth or 3, search="dfs", check=task.check, values=0,
+        separator=", ", propose=tool,
+    )  # fmt: skip
+    vote.samples = 16
+    vote.named_predictors()
+    vote.save("vote.json")
+    vote.load("vote.json")
+    vote.deepcopy()
+    pred = vote(question="…", budget=rtk.Budget(calls=7))
+    print(pred.answer, pred.deliberation, pred.spent, pred.stopped, pred.confidence, pred.completions)
+
+
+class Mine(rtk.Strategy):
+    """A strategy of a user's own, with a setting."""
+
+    drafts = rtk.Setting(2)
+
+    def __init__(self, signature: str, drafts: int = 2) -> None:
+        super().__init__()
+        self.drafts = drafts
+        self.draft = dspy.ChainOfThought(signature)
+
+    def flow(self, **inputs: Any) -> Any:
+        """Asks, children side by side, the best so far, an outcome."""
+        first = yield rtk.ask(self.draft, inputs)
+        yield first[0]
+        several = yield rtk.ask(self.draft, inputs, samples=self.drafts, rollout=1, config={"temperature": 1.0})
+        yield [rtk.ask(self.draft, inputs), self._branch(inputs)]
+        return rtk.Outcome(several[0].prediction, used=[several[0]], completions=[], confidence=None)
+
+    def _branch(self, inputs: Mapping[str, Any]) -> Any:
+        return (yield rtk.ask(self.draft, inputs))[0]
+
+
+def predictions(pred: rtk.Prediction) -> None:
+    """What is on a strategy's prediction besides its fields."""
+    assert_type(pred.deliberation, rtk.Deliberation | None)
+    assert_type(pred.spent, rtk.Spent | None)
+    assert_type(pred.stopped, str | None)
+    assert_type(pred.seconds, float | None)
+    assert_type(pred.abstentions, dict[str, int] | None)
+    if pred.deliberation is not None:
+        assert_type(pred.deliberation.text(width=80, lines=40), str)
+        for depth, step in pred.deliberation.walk():
+            print(depth, step.kind, step.text, step.score, step.state, step.label, step.tokens, step.address)
+        assert_type(rtk.Deliberation.from_dict(pred.deliberation.to_dict()), rtk.Deliberation)
+
+
+# --- answers and statistics ---
+
+
+def answers(text: str) -> None:
+    """Text to answer to vote."""
+    assert_type(rtk.answers.extract(text), str | None)
+    assert_type(rtk.answers.equal("1/2", 0.5, "numeric"), bool)
+    rtk.answers.canonical("2,4,6", comparer="sequence")
+    comparer: rtk.answers.Comparer = "auto"
+    found = rtk.answers.vote(["4", 4, rtk.answers.Abstention("malformed")], rule="majority", comparer=comparer)
+    assert_type(found, rtk.answers.Vote)
+    assert_type(found.clusters, tuple[rtk.answers.Cluster, ...])
+    print(found.winner, found.winner_index, found.share, found.margin, found.distribution, found.abstentions)
+    for claim in rtk.answers.check_arithmetic("2 + 2 = 5"):
+        assert_type(claim, rtk.answers.Claim)
+
+
+def checked(inputs: Mapping[str, Any], candidate: Any) -> rtk.answers.Check:
+    """A checker of a user's own."""
+    checker: rtk.answers.Checker = checked
+    return checker(inputs, candidate) and rtk.answers.Check(False, reason="too long", score=0.1)
+
+
+def statistics() -> None:
+    """Numbers to estimates."""
+    share = rtk.statistics.proportion(8, 10, level=0.9)
+    assert_type(share, rtk.statistics.Estimate)
+    assert_type((share.value, share.low, share.high, share.size), tuple[float | None, float, float, int])
+    assert_type(rtk.statistics.pass_at_k(16, 3, 4), float | None)
+
+
+# --- tasks ---
+
+
+def tasks() -> rtk.tasks.Task:
+    """Questions, their metric and their checker."""
+    assert_type(rtk.tasks.names(), list[str])
+    task = rtk.tasks.load("hidden_sequence", size=20, seed=0, level=2)
+    assert_type(task.train + task.dev + task.test, list[dspy.Example])
+    assert_type(task.metric(task.test[0], dspy.Prediction(answer="4")), bool)
+    assert_type(task.demos(4) + task.partial_demos(2), list[dspy.Example])
+    if task.check is not None and task.random_proposal is not None:
+        proposal = task.random_proposal(task.test[0].inputs().toDict(), "", Random(0))
+        assert_type(task.check({}, proposal), rtk.answers.Check)
+    return task
+
+
+# --- testing ---
+
+
+def testing(vote: rtk.SelfConsistency, plain: dspy.Module) -> None:
+    """Programs played, and a server scripted."""
+    script = rtk.testing.faults(["4", rtk.testing.Reply("5", finish_reason="length")], 0.1, kinds=("500",), seed=1)
+    assert_type(script, rtk.testing.Faults)
+    kind: rtk.testing.Kind = "429"
+    asked: rtk.testing.Script = {"2+2": "4", "": [kind]}
+    with rtk.testing.ScriptedServer(asked, wire="ollama", latency=(0.0, 0.1), honours_n=False) as server, server.hold():
+        server.wait_for(lambda s: s.in_flight == 8)
+        assert_type(server.release(3), list[rtk.testing.Received])
+    fields = {"reasoning": "…", "answer": 4}
+    assert_type(rtk.testing.play(vote, [fields, "no idea", TimeoutError()], question="…"), rtk.Prediction)
+    rtk.testing.play(vote, lambda received: received.last, budget=rtk.Budget(calls=1), adapter=dspy.JSONAdapter())
+    rtk.testing.play(plain, {"2+2": fields, "3+3": [fields, "?"]}, question="…")
+
+
+# --- errors ---
+
+
+def errors() -> str | None:
+    """The tree of errors; each carries its mend."""
+    try:
+        tasks()
+    except (rtk.errors.UnsafeStore, rtk.errors.ServedModelChanged, rtk.errors.StoreError) as error:
+        return error.mend
+    except rtk.errors.SampleError as error:
+        return f"{error.kind}, {len(error.arrived)} arrived"
+    except (rtk.errors.MissingExtra, rtk.errors.WeightsError, rtk.errors.EngineError) as error:
+        return error.mend
+    except (rtk.errors.EndpointError, rtk.errors.UnsupportedParameter, rtk.errors.ModelError) as error:
+        return error.mend
+    except (rtk.errors.BudgetError, rtk.errors.AnswerError, rtk.errors.TaskError) as error:
+        return error.mend
+    except (rtk.errors.LoopError, rtk.errors.StrategyError) as error:
+        return error.mend
+    except (rtk.RTKError, rtk.errors.RTKError) as error:
+        return error.mend
+    except rtk.errors.BudgetSpent as over:
+        return over.limit
+    return None
