@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from rtk.samples import Usage
 
@@ -88,8 +89,9 @@ class Spent:
 
     def __add__(self, other: Spent) -> Spent:
         """The two together; dollars are unknown where either's are."""
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return Spent(*(None if a is None or b is None else a + b for a, b in pairs))
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        sums: dict[str, Any] = {name: None if None in pair else sum(pair) for name, pair in pairs.items()}
+        return Spent(**sums)
 
     def __str__(self) -> str:
         price = "" if not self.dollars else f", ${self.dollars:.4f}"

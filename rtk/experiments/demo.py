@@ -20,7 +20,7 @@ from rtk.tasks import Task, load
 
 SHOTS = 4  # worked demonstrations in every prompt: without any, so small a model scores 0
 MAX_TOKENS = 120  # a whole chain takes 80 at most; what goes on is a loop
-BRANCHING = 4
+BREADTH = 2
 
 Progress = Callable[["Arm", int, int], None]
 """Called after each question with the arm under way, questions answered, and questions in all."""
@@ -130,19 +130,23 @@ def _samples(count: int) -> str:
 
 def _trees(task: Task) -> Iterator[Arm]:
     """Trees of one number at a time, and the two controls that say what the checker does by itself."""
-    for breadth in (1, 2):
-        yield Arm(task, "tree of thoughts", f"breadth {breadth}", _tree(task, breadth, check=task.check))
-    yield Arm(task, "tree, no checker", "breadth 2", _tree(task, 2, check=None))
-    chance = _tree(task, 2, check=task.check, propose=RandomProposer(task))
-    yield Arm(task, "random proposer, checked", "breadth 2", chance)
+    for branching in (2, 4):
+        tree = _tree(task, branching, check=task.check)
+        yield Arm(task, "tree of thoughts", f"{branching} proposals a step", tree)
+    yield Arm(task, "tree, no checker", "4 proposals a step", _tree(task, 4, check=None))
+    chance = _tree(task, 4, check=task.check, propose=RandomProposer(task))
+    yield Arm(task, "random proposer, checked", "4 proposals a step", chance)
 
 
-def _tree(task: Task, breadth: int, *, check: Any, propose: dspy.Module | None = None) -> TreeOfThoughts:
+def _tree(task: Task, branching: int, *, check: Any, propose: dspy.Module | None = None) -> TreeOfThoughts:
+    steps = len(task.demos(1)[0].answer.split(", "))
     tree = TreeOfThoughts(
-        task.signature, breadth, BRANCHING, task.depth or 1, check=check, values=0, separator=", ", propose=propose
-    )
+        task.signature, BREADTH, branching, steps, check=check, values=0, separator=", ", propose=propose,
+        proposers=steps,
+    )  # fmt: skip
     if propose is None:
-        tree.propose.predict.demos = task.partial_demos(SHOTS)
+        for found, proposer in enumerate(tree.propose):
+            proposer.predict.demos = task.partial_demos(SHOTS, found=found)
     return tree
 
 

@@ -110,8 +110,8 @@ _desks: dict[tuple[int, str], Desk] = {}  # `setdefault` is atomic; a lock could
 
 
 def desk(writer: Writer) -> Desk:
-    """The one desk of a store in this process."""
-    return _desks.setdefault((os.getpid(), str(writer.store.path)), Desk(writer))
+    """The one desk of a store in this process, by whatever path it was opened."""
+    return _desks.setdefault((os.getpid(), os.path.realpath(writer.store.path)), Desk(writer))
 
 
 @dataclass(eq=False)
@@ -121,7 +121,7 @@ class Drawer:
     Attributes:
         transport: the way to the model.
         desk: where samples are kept; one without a writer keeps nothing, and then no two callers share a draw.
-        concurrency: requests in flight at once.
+        places: for requests in flight at once.
         server_n: whether one request may ask for several samples; None leaves it to the transport to find out.
         price: dollars per token, where known.
     """
@@ -129,12 +129,9 @@ class Drawer:
     transport: Transport
     desk: Desk
     retries: Retries
-    concurrency: int
+    places: asyncio.Semaphore
     server_n: bool | None = None
     price: Price | None = None
-
-    def __post_init__(self) -> None:
-        self._places = asyncio.Semaphore(self.concurrency)
 
     def start(self, request: Request, addresses: Sequence[Address]) -> list[Landing]:
         """Set out for samples that are not in the store; a future for each address, shared by all who ask."""
@@ -168,7 +165,7 @@ class Drawer:
     async def _ask_once(self, request: Request, flight: _Flight, group: list[Address]) -> list[Address]:
         """One HTTP request with its retries; the addresses it left empty."""
         try:
-            async with self._places:
+            async with self.places:
                 got, seconds = await self.retries.run(lambda: self._attempt(request, group))
         except Fault as fault:
             if len(group) > 1:  # perhaps `n` is the trouble: one by one, so that each fails alone

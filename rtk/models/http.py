@@ -52,7 +52,7 @@ class Pool:
 
     async def stream(self, path: str, body: bytes) -> list[Chunk]:
         """One request that is answered chunk by chunk; raises what `post` raises."""
-        return await self._exchange(path, body, lambda reply: chunks(reply.content))
+        return await self._exchange(path, body, lambda reply: chunks(aiter(reply.content)))
 
     async def _exchange(self, path: str, body: bytes, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]) -> T:
         try:

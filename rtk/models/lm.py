@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ class LM(dspy.LM):
             UnsupportedParameter: for a field that would not reach the model.
             ModelError: for a count that is no number from 1 on.
         """
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        if isinstance(count, bool) or not isinstance(count, Integral) or int(count) < 1:
             raise ModelError(f"n={count!r} is no number of samples", mend="ask for 1 or more")
         if not messages:
             raise ModelError("nothing was asked", mend="lm('a question'), or lm(messages=[…])")
@@ -226,7 +227,7 @@ class LM(dspy.LM):
         request = self.request(messages, {k: v for k, v in merged.items() if k not in OWN})
         where = (stream or current_stream()).apart(rollout_id(merged.get("rollout_id")))
         return Ask(
-            self._source, request, addresses(request, where, start, count), self._ceiling(request),
+            self._source, request, addresses(request, where, start, int(count)), self._ceiling(request),
             current_budgets(), watchers(), keep,
         )  # fmt: skip
 
@@ -286,6 +287,7 @@ class LM(dspy.LM):
         if self.wrapped is not None:
             return self.wrapped.dump_state()
         given = {name: value for name, value in self._rebuild.items() if value != _USUAL[name]}
+        given |= {"price": list(self._rebuild["price"])} if "price" in given else {}  # as JSON has it
         state = {
             name: value for name, value in super().dump_state().items() if name not in _DSPYS and value is not None
         }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from rtk.models.drawing import Desk, Drawer, desk
@@ -56,7 +58,7 @@ class Source:
         self.keep = keep
         self._open, self._price, self._store = open_transport, price, store
         self._concurrency, self._server_n, self._retries = concurrency, server_n, retries
-        self._pid, self._drawers = os.getpid(), {}
+        self._pid, self._drawers = os.getpid(), dict[bool, Drawer]()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -100,4 +102,8 @@ class Source:
 
     def _make(self, keep: bool) -> Drawer:
         place = desk(Writer(self.store)) if keep else Desk(None)
-        return Drawer(self._open(), place, self._retries, self._concurrency, self._server_n, self._price())
+        other = self._drawers.get(not keep)
+        if other is not None:  # the same connections, and together no more requests in flight
+            return replace(other, desk=place)
+        places = asyncio.Semaphore(self._concurrency)
+        return Drawer(self._open(), place, self._retries, places, self._server_n, self._price())

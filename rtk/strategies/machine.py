@@ -153,27 +153,21 @@ class Machine:
             return self._advance(node, None, error)
         results: dict[int, Any] = {}
 
-        def arrived(index: int, result: Any, seconds: float) -> None:
-            results[index] = (result, seconds)
+        def arrived(index: int, result: Any, child: Node | None = None) -> None:
+            results[index] = (result, child)
             if len(results) == len(wanted):
                 self._joined(node, [results[i] for i in range(len(wanted))])
 
         for index, one in enumerate(wanted):
             order = (*node.order, node.turns, index)
             if isinstance(one, AskFor):
-                self._set_out(one, node, order, lambda got, i=index: arrived(i, got, getattr(got, "seconds", 0.0)))
+                self._set_out(one, node, order, lambda got, i=index: arrived(i, got))
             else:
-                self._branch(one, node, order, index, arrived)
+                self._branch(one, node, order, index, lambda child, result, i=index: arrived(i, result, child))
         return None
 
-    def _branch(self, flow: Flow, node: Node, order: Order, index: int, arrived: Any) -> None:
+    def _branch(self, flow: Flow, node: Node, order: Order, index: int, finish: Any) -> None:
         """A child generator: part of the same strategy call, one rollout level down."""
-
-        def finish(child: Node, result: Any) -> None:
-            node.asked.extend(child.asked)
-            node.cut = node.cut or child.cut
-            arrived(index, child.cut if result is None and child.cut else result, child.seconds)
-
         part = node.strategy if isinstance(node.strategy, Part) else Part(node.strategy)
         child = Node(
             part, node.stream.enter(index), node.budgets, node.meter, order, finish, node.callers, node.call, flow,
@@ -181,11 +175,16 @@ class Machine:
         )  # fmt: skip
         self._advance(child, None)
 
-    def _joined(self, node: Node, pairs: list[tuple[Any, float]]) -> None:
+    def _joined(self, node: Node, pairs: list[tuple[Any, Node | None]]) -> None:
         node.turns += 1
-        node.seconds += max(seconds for _, seconds in pairs)
-        results = [result for result, _ in pairs]
-        heard = [node.hear(one) for one in results if isinstance(one, Candidates)]
+        node.seconds += max(getattr(result if child is None else child, "seconds", 0.0) for result, child in pairs)
+        results, heard = [], []
+        for result, child in pairs:
+            if child is not None:
+                result = node.join(child, result)
+            elif isinstance(result, Candidates):
+                heard.append(node.hear(result))
+            results.append(result)
         errors = [one for one in results if isinstance(one, BaseException)]
         if errors:  # a mistake first: the end of a budget must not hide it
             return self._advance(node, None, min(errors, key=lambda error: isinstance(error, BudgetSpent)))

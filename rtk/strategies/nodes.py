@@ -116,6 +116,12 @@ class Node:
         self.asked.append(got)
         return bool(got) or got.cut is None
 
+    def join(self, child: Node, result: Any) -> Any:
+        """Note what a child generator was sent; what it came to: where a budget let it come to nothing, its end."""
+        self.cut = self.cut or child.cut
+        self.asked.extend(child.asked)
+        return child.cut if result is None and child.cut is not None else result
+
     def own(self, cut: BudgetSpent | None) -> BudgetSpent | None:
         """The end of one of its own budgets; None for that of a budget further down, which ends nothing but that."""
         return cut if cut is not None and cut.budget in self.budgets else None

@@ -46,6 +46,31 @@ class Thought:
         return [*(self.parent.line if self.parent is not None else []), self]
 
 
+@dataclass(eq=False)
+class Search:
+    """One search under way.
+
+    Attributes:
+        inputs: the question's.
+        depth: thoughts of a whole solution.
+        root: where it began.
+        best: the best thought so far.
+        cut: whether a budget cut an ask short. Nothing more is asked then, so that a run under a budget consults
+            nothing that the whole run does not.
+    """
+
+    inputs: dict[str, Any]
+    depth: int
+    root: Thought
+    best: Thought
+    cut: bool = False
+
+    def hear(self, asked: list[Candidates]) -> list[Candidates]:
+        """Note whether what came back was cut."""
+        self.cut = self.cut or any(got.cut is not None for got in asked)
+        return asked
+
+
 class TreeOfThoughts(Strategy):
     """Search over partial solutions: each is asked for next thoughts, they are checked and valued, the best go on.
 
@@ -71,6 +96,8 @@ class TreeOfThoughts(Strategy):
         separator: where an answer is its thoughts written one after the other, what stands between them (`", "`):
             the last partial solution then is the answer. None asks an `answer` predictor with the thoughts found.
         propose: a module of your own in place of the proposal predictor; it must give a field `thought`.
+        proposers: proposal predictors, each with demonstrations of its own: the i-th serves the i-th thought, the last
+            one all that follow. A small model copies the kind of step that its demonstrations show.
 
     Raises:
         StrategyError: for a setting that cannot be; when called, for a checker that fails, a depth below 1, or a
@@ -96,9 +123,11 @@ class TreeOfThoughts(Strategy):
         values: int = 1,
         separator: str | None = None,
         propose: dspy.Module | None = None,
+        proposers: int = 1,
     ) -> None:
         super().__init__()
-        for name, number, least in (("breadth", breadth, 1), ("branching", branching, 1), ("values", values, 0)):
+        for name, number, least in (("breadth", breadth, 1), ("branching", branching, 1), ("values", values, 0),
+                                    ("proposers", proposers, 1)):  # fmt: skip
             _check_whole(name, number, least)
         if not callable(depth):
             _check_whole("depth", depth, 1)
@@ -110,7 +139,8 @@ class TreeOfThoughts(Strategy):
         self._outputs = list(whole.output_fields)
         if separator is not None and len(self._outputs) != 1:
             raise StrategyError("separator= needs a signature with one output", mend="leave it out")
-        self.propose = dspy.ChainOfThought(_proposal(whole)) if propose is None else submodule(propose)
+        own = [dspy.ChainOfThought(_proposal(whole)) for _ in range(proposers)]
+        self.propose: Any = submodule(propose) if propose is not None else own if proposers > 1 else own[0]
         if values:
             self.value = dspy.ChainOfThought(_valuation(whole))
         if separator is None:
@@ -121,48 +151,49 @@ class TreeOfThoughts(Strategy):
         depth: Any = self.depth(inputs) if callable(self.depth) else self.depth
         _check_whole("depth", depth, 1)
         root = Thought("", Step("route", "", label=f"{self.search}, depth {depth}", state="chosen"))
-        found = [root]  # what was best, one after the other
+        search = Search(inputs, depth, root, best=root)
         try:
-            yield from (self._beam if self.search == "bfs" else self._first)(inputs, root, depth, found)
+            yield from (self._beam if self.search == "bfs" else self._first)(search)
         except BudgetSpent:  # the prediction says so
-            return self._arrived(root, found[-1])
-        if self.separator is not None or found[-1] is root:
-            return self._arrived(root, found[-1])
-        return (yield from self._answered(inputs, root, found[-1]))
+            return self._arrived(search)
+        if search.cut or self.separator is not None or search.best is root:
+            return self._arrived(search)
+        return (yield from self._answered(search))
 
     # --- search ---
 
-    def _beam(self, inputs: dict[str, Any], root: Thought, depth: int, found: list[Thought]) -> Flow:
+    def _beam(self, search: Search) -> Flow:
         """Level by level; the best of the deepest level that holds any."""
-        frontier = [root]
-        while frontier and frontier[0].level < depth:
-            asked = yield [self._proposals(inputs, thought) for thought in frontier]
+        frontier = [search.root]
+        while frontier and frontier[0].level < search.depth and not search.cut:
+            asked = search.hear((yield [self._proposals(search.inputs, thought) for thought in frontier]))
             pairs = zip(frontier, asked, strict=True)
-            children = [child for thought, got in pairs for child in self._grown(inputs, thought, got)]
-            alive = yield from self._ranked(inputs, children)
-            frontier = alive[: self.breadth]
+            children = [child for thought, got in pairs for child in self._grown(search.inputs, thought, got)]
+            frontier = (yield from self._ranked(search, children))[: self.breadth]
             for child in frontier:
                 child.step.state = "kept"
-            found += frontier[:1]
+            search.best = frontier[0] if frontier else search.best
 
-    def _first(self, inputs: dict[str, Any], root: Thought, depth: int, found: list[Thought]) -> Flow:
+    def _first(self, search: Search) -> Flow:
         """Depth first, with backtracking; the deepest thought reached where nothing whole is accepted."""
-        stack = [root]
+        stack = [search.root]
         while stack:
             thought = stack.pop()
-            if thought.level > found[-1].level:
-                found.append(thought)
-            if thought.level == depth:
+            if thought.level > search.best.level:
+                search.best = thought
+            if thought.level == search.depth or search.cut:
                 return
             thought.step.state = "kept"
-            got = yield self._proposals(inputs, thought)
-            alive = yield from self._ranked(inputs, self._grown(inputs, thought, got))
+            asked = search.hear((yield [self._proposals(search.inputs, thought)]))
+            alive = yield from self._ranked(search, self._grown(search.inputs, thought, asked[0]))
             stack += reversed(alive[: self.breadth])
             if not alive:
                 _backtrack(thought, stack)
 
     def _proposals(self, inputs: dict[str, Any], thought: Thought) -> Any:
-        return ask(self.propose, {**inputs, "partial": thought.text}, samples=self.branching, rollout=0)
+        several = isinstance(self.propose, list)
+        proposer = self.propose[min(thought.level, len(self.propose) - 1)] if several else self.propose
+        return ask(proposer, {**inputs, "partial": thought.text}, samples=self.branching, rollout=0)
 
     def _grown(self, inputs: dict[str, Any], parent: Thought, proposals: Candidates) -> list[Thought]:
         """The thoughts that proposals make of a partial solution, checked."""
@@ -203,11 +234,12 @@ class TreeOfThoughts(Strategy):
             raise StrategyError(f"the checker returned {verdict!r:.60}", mend="return an rtk.answers.Check")
         return verdict
 
-    def _ranked(self, inputs: dict[str, Any], children: list[Thought]) -> Flow:
+    def _ranked(self, search: Search, children: list[Thought]) -> Flow:
         """Those that stand, merged and valued, the best first, the earliest first among equals."""
         alive = [child for child in _merged(children) if child.step.state == "open"]
         if self.values and alive:
-            asked = yield [ask(self.value, {**inputs, "partial": one.text}, samples=self.values) for one in alive]
+            inputs = [{**search.inputs, "partial": one.text} for one in alive]
+            asked = search.hear((yield [ask(self.value, one, samples=self.values) for one in inputs]))
             for child, got in zip(alive, asked, strict=True):
                 child.score = _merit(got)
                 child.step.state = "open" if child.score > 0 else "pruned"
@@ -217,8 +249,9 @@ class TreeOfThoughts(Strategy):
 
     # --- answers ---
 
-    def _arrived(self, root: Thought, best: Thought) -> Outcome:
+    def _arrived(self, search: Search) -> Outcome:
         """The best thought as the answer; none where there is none."""
+        root, best = search.root, search.best
         for thought in best.line:
             thought.step.state = "chosen"
         if best is root:
@@ -226,10 +259,11 @@ class TreeOfThoughts(Strategy):
         fields = {**dict.fromkeys(self._outputs), self._outputs[-1]: best.text or None}
         return Outcome(dspy.Prediction(**fields), used=list(best.path), deliberation=root.step)
 
-    def _answered(self, inputs: dict[str, Any], root: Thought, best: Thought) -> Flow:
+    def _answered(self, search: Search) -> Flow:
         """Ask for the answer that the best branch leads to."""
-        yield self._arrived(root, best)  # should a budget end here
-        final = (yield ask(self.answer, {**inputs, "thoughts": best.text}))[0]
+        root, best = search.root, search.best
+        yield self._arrived(search)  # should a budget end here
+        final = (yield ask(self.answer, {**search.inputs, "thoughts": best.text}))[0]
         answer = "" if final.prediction is None else str(final.answer(self._outputs[-1]))
         reason = "answer" if final.abstention is None else final.abstention.kind
         best.step.children.append(_step(final, answer, "chosen" if answer else "dead end", reason))

@@ -184,7 +184,7 @@ def explain(inputs: Inputs) -> Worked:
     puzzle = read_puzzle(inputs["question"])
     said, found = solve_in_words(puzzle, {})
     answer = _joined([found[place] for place in range(puzzle.length)])
-    return Worked(" ".join([*said, f"The numbers are {answer}."]), answer)
+    return Worked(" ".join(said), answer)
 
 
 def explain_next(inputs: Inputs, partial: Any) -> Worked:

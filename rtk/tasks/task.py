@@ -96,7 +96,9 @@ class Task:
         explain = self._family.explain
         return [self._worked(example, explain(example.inputs().toDict())) for example in self._first(k)]
 
-    def partial_demos(self, k: int, partial: str = "partial", thought: str = "thought") -> list[dspy.Example]:
+    def partial_demos(
+        self, k: int, partial: str = "partial", thought: str = "thought", *, found: int | None = None
+    ) -> list[dspy.Example]:
         """`k` demonstrations of one thought each: a right partial solution, the `reasoning`, the next thought.
 
         The i-th takes the i-th training question, at a position that goes round: nothing found yet, one number
@@ -106,17 +108,19 @@ class Task:
             k: how many.
             partial: name of the input field that holds the solution so far (`""` at the start, else `"4, 7"`).
             thought: name of the output field that holds what comes next.
+            found: how many are found already, in all of them; it goes round by default.
 
         Raises:
-            TaskError: the task is not solved in parts, or has fewer than `k` training questions.
+            TaskError: the task is not solved in parts, has fewer than `k` training questions, or its solutions have no
+                more than `found` parts.
         """
         if self._family is None or self._family.explain_next is None or self.depth is None:
             raise self._unwritten()
         made = []
         for i, example in enumerate(self._first(k)):
             inputs = example.inputs().toDict()
-            found = example[self.answer_field].split(", ")[: i % self.depth(inputs)]
-            so_far = ", ".join(found)
+            place = i % self.depth(inputs) if found is None else found
+            so_far = ", ".join(example[self.answer_field].split(", ")[:place])
             worked = self._family.explain_next(inputs, so_far)
             fields = {**inputs, partial: so_far, "reasoning": worked.reasoning, thought: worked.answer}
             made.append(dspy.Example(**fields).with_inputs(*inputs.keys(), partial))

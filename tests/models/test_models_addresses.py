@@ -4,11 +4,12 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import dspy
+import numpy
 import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import MESSAGES, QUESTION, key, numbered, over, stored
+from serving import MESSAGES, QUESTION, Anything, key, numbered, over, stored
 
 import rtk
 from rtk.errors import ModelError, UnsupportedParameter
@@ -54,6 +55,7 @@ def test_a_call_draws_in_the_replicate_it_runs_in(lm):
     class Asks(dspy.Module):
         def forward(self):
             return dspy.Prediction(texts=lm(QUESTION))
+
     plain = lm(QUESTION)
     with rtk.replicate(2):
         second = lm(QUESTION)
@@ -81,6 +83,11 @@ def test_a_rollout_id_that_names_no_stream_is_refused(lm, wrong):
     """An error with a mend, before anything is asked."""
     with pytest.raises(ModelError, match="names no stream"):
         lm(QUESTION, rollout_id=wrong)
+
+
+def test_a_count_may_be_numpys(lm):
+    """As loops over arrays give it."""
+    assert lm(QUESTION, n=numpy.int64(2)) == lm(QUESTION, n=2)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "2"])
@@ -119,9 +126,9 @@ def test_replies_in_any_order_give_the_same_addresses(order):
             asked = pool.submit(lm, QUESTION, n=6)
             server.wait_for(lambda s: s.held == 6)
             seeds = [received.body["seed"] for received in server.requests]
-            for place in order:
+            for left, place in zip(range(5, -1, -1), order, strict=True):
                 server.release(where=lambda received, seed=seeds[place]: received.body["seed"] == seed)
-                server.wait_for(lambda s, left=5 - order.index(place): s.in_flight == left)
+                server.wait_for(lambda s, left=left: s.in_flight == left)
         texts = asked.result(30)
         assert texts == [f"seed {Address('', '0', index).seed(1)}" for index in range(6)]
         assert lm(QUESTION, n=6) == texts
@@ -179,7 +186,7 @@ def test_a_temperature_that_is_none_is_refused(lm, wrong):
 def test_dspys_own_rule_for_n_changes_no_key(lm):
     """DSPy raises the temperature to 0.7 where n > 1 and none is set: here one always is, so one and many share."""
     predict = dspy.Predict("question -> answer")
-    with dspy.context(lm=lm, adapter=Plain()):
+    with dspy.context(lm=lm, adapter=Anything()):
         one = predict(question="?")
         four = predict(question="?", config={"n": 4})
         assert four.completions.answer[0] == one.answer
@@ -191,16 +198,9 @@ def test_dspys_own_rule_for_n_changes_no_key(lm):
 
 def test_dspy_asks_a_greedy_lm_for_many_at_its_own_temperature(lm):
     """At temperature 0 DSPy asks for several at 0.7: what it sent is what lies in the store."""
-    with dspy.context(lm=lm.copy(temperature=0), adapter=Plain()):
+    with dspy.context(lm=lm.copy(temperature=0), adapter=Anything()):
         assert len(set(dspy.Predict("question -> answer", n=3)(question="?").completions.answer)) == 3
     assert {request.options["temperature"] for request in lm.store.requests()} == {0.7}
-
-
-class Plain(dspy.ChatAdapter):
-    """An adapter for which every text is an answer."""
-
-    def parse(self, signature, completion):
-        return {name: completion for name in signature.output_fields}
 
 
 # --- the key ---

@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from scripted import numbered, over
+from serving import numbered, over, until
 
 from rtk.errors import SampleError
 from rtk.store import SampleStore
@@ -106,7 +105,7 @@ RUN = """
 import sys, threading
 import rtk
 lm = rtk.LM("openai/scripted", api_base=sys.argv[1], api_key="any", server_n=False, concurrency=8)
-told = lambda number: print(number, *lm(f"question {number}", n=4), sep="|", flush=True)
+told = lambda number: sys.stdout.write("|".join([str(number), *lm(f"question {number}", n=4)]) + "\\n")
 threads = [threading.Thread(target=told, args=(number,)) for number in range(10)]
 for thread in threads:
     thread.start()
@@ -129,7 +128,7 @@ def test_a_killed_run_started_again_draws_only_what_was_in_flight(own_store):
             for answered in range(1, 15):
                 server.release(count=1)
                 server.wait_for(lambda s, due=answered: s.choices_served == due and s.held == 8)
-            wait_for_count(own_store, 14)
+            until(lambda: stored_in(own_store, 14))
             first.send_signal(signal.SIGKILL)
             first.wait(30)
             server.wait_for(lambda s: s.in_flight == 0)
@@ -146,14 +145,27 @@ def test_a_killed_run_started_again_draws_only_what_was_in_flight(own_store):
     assert sorted(text for line in lines for text in line.split("|")[1:]) == sorted(samples.values())
 
 
-def wait_for_count(folder, count):
-    """Wait until so many samples are on the disk."""
-    store, done = SampleStore(folder), threading.Event()
-    for _ in range(1000):
-        if store.count() >= count:
-            return
-        done.wait(0.01)
-    raise TimeoutError(f"{store.count()} of {count} samples were stored")
+def stored_in(folder, count):
+    """Whether so many samples are on the disk."""
+    with SampleStore(folder) as store:
+        return store.count() >= count
+
+
+TELLING = """
+import sys, rtk
+print(*rtk.LM("openai/scripted", api_base=sys.argv[1], api_key="any")("one question", n=4), sep="|")
+"""
+
+
+def test_processes_that_ask_at_once_are_told_the_same(own_store):
+    """Neither sees the other's request under way, so both pay; the first to write wins, and both are told its texts."""
+    with ScriptedServer(numbered()) as server:
+        with server.hold():
+            processes = [run(server, TELLING) for _ in range(2)]
+            server.wait_for(lambda s: s.held == 2, timeout=60)
+        told = [process.communicate(timeout=30)[0] for process in processes]
+    assert told[0] == told[1]
+    assert sorted(everything(SampleStore(own_store)).values()) == sorted(told[0].strip().split("|"))
 
 
 INTERRUPTED = """
@@ -170,7 +182,7 @@ print(*lm("question 0", n=3), sep="|")
 
 @pytest.mark.parametrize("caught", [True, False])
 def test_an_interrupt_keeps_what_was_drawn_and_leaves_no_hang(own_store, caught):
-    """Ctrl-C while eight requests fly: three replies are kept, the rest is given up, and the process goes on or ends."""
+    """Ctrl-C while eight requests fly: three replies are kept, the others given up, and the process goes on or ends."""
     script = INTERRUPTED if caught else INTERRUPTED.replace("except KeyboardInterrupt", "except ZeroDivisionError")
     with ScriptedServer(numbered()) as server:
         with server.hold():
@@ -179,7 +191,7 @@ def test_an_interrupt_keeps_what_was_drawn_and_leaves_no_hang(own_store, caught)
             )
             server.wait_for(lambda s: s.held == 8, timeout=60)
             server.release(count=3)
-            wait_for_count(own_store, 3)
+            until(lambda: stored_in(own_store, 3))
             process.send_signal(signal.SIGINT)
             server.wait_for(lambda s: s.in_flight == 0)
         out, err = process.communicate(timeout=30)

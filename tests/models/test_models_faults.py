@@ -7,7 +7,7 @@ import traceback
 
 import dspy
 import pytest
-from scripted import QUESTION, numbered, over, stored
+from serving import QUESTION, Anything, numbered, over, stored
 
 import rtk
 from rtk.errors import EndpointError, SampleError
@@ -157,10 +157,10 @@ async def test_seven_of_eight_are_returned_to_an_awaiting_caller_too():
 
 def test_a_program_lives_with_one_that_failed():
     """A DSPy module that asked for eight has seven completions."""
-    with ScriptedServer(lambda r: bad(5)(r) if r.index == 5 else "[[ ## answer ## ]]\nyes") as server:
-        with dspy.context(lm=over(server, server_n=False, concurrency=1)):
+    with ScriptedServer(bad(5)) as server:
+        with dspy.context(lm=over(server, server_n=False, concurrency=1), adapter=Anything()):
             found = dspy.Predict("question -> answer", n=8)(question="?")
-    assert found.completions.answer == ["yes"] * 7
+        assert len(set(found.completions.answer)) == 7
 
 
 def test_a_batch_that_fails_is_asked_for_one_by_one(no_waiting):
@@ -225,7 +225,7 @@ def test_num_retries_zero_asks_once():
 
 def test_a_refusal_of_the_model_is_a_sample():
     """A completion that declines, an empty one and one cut off by length are completions: they are kept as they are."""
-    refusal = b'{"model":"scripted","choices":[{"message":{"content":null,"refusal":"I will not"},"finish_reason":"stop"}]}'
+    refusal = b'{"choices": [{"message": {"content": null, "refusal": "I will not"}, "finish_reason": "stop"}]}'
     with ScriptedServer([Reply(body=refusal), Reply(""), Reply("cut", finish_reason="length")]) as server:
         lm = over(server, server_n=False, concurrency=1)
         assert lm(QUESTION, n=3) == ["I will not", "", "cut"]

@@ -1,13 +1,18 @@
 """Parameters: each reaches the model, or is refused with a mend; none is dropped on the way."""
 
+import dspy
 import pydantic
 import pytest
-from scripted import QUESTION, numbered, over
+from serving import QUESTION, key, numbered, over
 
 import rtk
 from rtk.errors import EndpointError, ModelError, UnsupportedParameter
 from rtk.testing import Reply, ScriptedServer
 
+TWO = {
+    "type": "function",
+    "function": {"name": "add", "parameters": {"type": "object", "properties": {"y": {}, "x": {}}}},
+}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}, "strict": True}}
 BOTH = pytest.mark.parametrize("transport", ["direct", "litellm"])
@@ -117,6 +122,36 @@ def test_what_litellm_would_refuse_is_refused(options):
         assert server.count == 0
 
 
+class Thought(pydantic.BaseModel):
+    """Its fields are not in the order of the alphabet."""
+
+    reasoning: str
+    answer: int
+
+
+@pytest.mark.parametrize(
+    ("wire", "transport"), [("openai", "direct"), ("openai", "litellm"), ("ollama", "direct"), ("ollama", "litellm")]
+)
+def test_a_schemas_properties_stay_in_order(wire, transport):
+    """A model that is held to a schema writes its properties as they stand: the answer must not come first."""
+    body = sent(transport, wire, response_format=Thought, tools=[TWO])
+    schema = body["format"] if wire == "ollama" else body["response_format"]["json_schema"]["schema"]
+    assert list(schema["properties"]) == ["reasoning", "answer"]
+    assert list(body["tools"][0]["function"]["parameters"]["properties"]) == ["y", "x"]
+    assert list(body["tools"][0]["function"]) == ["name", "parameters"]
+
+
+def test_another_order_of_properties_is_another_request():
+    """What a model would write differs with it; the order of options makes no difference."""
+    schemas = [{"type": "object", "properties": {name: {} for name in names}} for names in ("ab", "ba")]
+    formats = [{"type": "json_schema", "json_schema": {"name": "a", "schema": schema}} for schema in schemas]
+    with ScriptedServer(numbered()) as server:
+        lm = over(server)
+        keys = [key(lm, response_format=one) for one in formats]
+        assert keys[0] != keys[1]
+        assert key(lm, response_format=formats[0], top_p=1) == key(lm, top_p=1, response_format=formats[0])
+
+
 @BOTH
 def test_messages_arrive_as_they_are(transport):
     """Roles, earlier turns and an assistant's beginning are not rearranged."""
@@ -162,6 +197,24 @@ def test_tool_calls_come_and_go_in_openais_form(wire):
         assert lm(messages=turns) == ["three"]
         [again] = server.requests[-1].messages[1]["tool_calls"]
     assert again["function"]["arguments"] == ({"x": 1} if wire == "ollama" else '{"x": 1}')
+
+
+@pytest.mark.parametrize("wire", ["openai", "ollama"])
+def test_dspys_adapters_get_their_tools_and_formats(wire):
+    """Native tool calls are read, and JSON output is asked for and read, as over DSPy's own LM."""
+    call = {"id": "1", "type": "function", "function": {"name": "double", "arguments": '{"x": 1}'}}
+    with ScriptedServer([Reply(tool_calls=[call]), '{"answer": 4}'], wire=wire) as server:
+        with dspy.context(lm=over(server), adapter=dspy.ChatAdapter(use_native_function_calling=True)):
+            acting = dspy.Predict("question, tools: list[dspy.Tool] -> calls: dspy.ToolCalls")
+            [called] = acting(question="?", tools=[dspy.Tool(double)]).calls.tool_calls
+        assert (called.name, called.args) == ("double", {"x": 1})
+        with dspy.context(lm=over(server), adapter=dspy.JSONAdapter()):
+            assert dspy.Predict("question -> answer: int")(question="?").answer == 4
+        assert "format" in server.requests[1].body or "response_format" in server.requests[1].body
+
+
+def double(x: int) -> int:
+    return 2 * x
 
 
 @BOTH

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from scripted import QUESTION, numbered, over, stored
+from serving import QUESTION, numbered, over, stored
 
 from rtk.samples import Address
 from rtk.testing import Reply, ScriptedServer, faults

@@ -6,15 +6,16 @@ import sys
 
 import aiohttp
 import pytest
-from scripted import QUESTION, key, numbered, over, stored
+from serving import QUESTION, key, numbered, over, stored
 
 import rtk
 from rtk.errors import EndpointError
 from rtk.testing import Reply, ScriptedServer
 
 MODELS = pytest.mark.parametrize(
-    ("model", "wire"), [("openai/scripted", "openai"), ("hosted_vllm/scripted", "openai"), ("ollama_chat/scripted", "ollama")]
-)  # fmt: skip
+    ("model", "wire"),
+    [("openai/scripted", "openai"), ("hosted_vllm/scripted", "openai"), ("ollama_chat/scripted", "ollama")],
+)
 OPTIONS = {"max_tokens": 9, "top_p": 0.5, "stop": "END", "seed": 4, "response_format": {"type": "json_object"}}
 
 
@@ -103,6 +104,42 @@ def test_a_local_server_is_spoken_to_directly_and_without_litellm():
     assert run.stderr == ""
 
 
+ELSEWHERE = """
+import socket, sys
+asked = set()
+connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+def connecting(self, address):
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        asked.add(address[0])
+    return connect(self, address)
+
+def looking_up(host, *args, **kwargs):
+    asked.add(host)
+    return getaddrinfo(host, *args, **kwargs)
+
+socket.socket.connect, socket.getaddrinfo = connecting, looking_up
+import dspy, rtk
+for model, base in zip(sys.argv[1::2], sys.argv[2::2]):
+    lm = rtk.LM(model, api_base=base, api_key="any", transport="litellm")
+    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
+        print(dspy.Predict("question -> answer")(question="?", config={"n": 2}).answer)
+    lm.supports_function_calling, lm.supports_reasoning, lm.supported_params
+print(sorted(asked - {"127.0.0.1", "localhost", "::1"}))
+"""
+
+
+def test_litellm_asks_nobody_else():
+    """Neither its list of prices nor what it says of a model's abilities is fetched from anywhere."""
+    text = '{"answer": "yes"}'
+    with ScriptedServer(text) as openai, ScriptedServer(text, wire="ollama") as ollama:
+        places = ["openai/scripted", openai.url, "hosted_vllm/scripted", openai.url, "ollama_chat/scripted", ollama.url]
+        env = {name: value for name, value in os.environ.items() if name != "LITELLM_LOCAL_MODEL_COST_MAP"}
+        run = subprocess.run([sys.executable, "-c", ELSEWHERE, *places], capture_output=True, text=True, env=env)
+    assert (run.stdout.splitlines(), run.returncode) == (["yes", "yes", "yes", "[]"], 0)
+    assert run.stderr == ""
+
+
 def test_an_unknown_prefix_with_an_endpoint_is_looked_up():
     """A provider that LiteLLM knows goes through LiteLLM; one that nobody knows is an error that says what to write."""
     with ScriptedServer(numbered(), models=None) as server:
@@ -138,7 +175,6 @@ def test_a_slash_at_the_end_of_an_endpoint_is_none_of_the_path():
 
 def test_connections_are_kept(monkeypatch):
     """A hundred requests one after the other open one connection."""
-
 
     opened = []
     connect = aiohttp.TCPConnector._create_connection

@@ -1,11 +1,31 @@
 """What the tests of strategies share: a scripted model to draw from, and its replies in DSPy's chat form."""
 
+import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 
 import dspy
 
 import rtk
 from rtk.testing import ScriptedServer
+
+
+PATIENCE = 60  # seconds after which something hangs; nothing here takes a tenth of it
+
+
+def started(work):
+    """Start something in a thread of its own, in this thread's context; a future of what it comes to."""
+    future, context = Future(), copy_context()
+
+    def run():
+        try:
+            future.set_result(context.run(work))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def chat(**fields):

@@ -1,15 +1,12 @@
 """Addresses: fixed by the place in the program, before any reply; shared where rules 1 to 7 share, apart elsewhere."""
 
 import tempfile
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 
 import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import Seen, by_seed, chain, choices, model, serving
+from scripted import PATIENCE, Seen, by_seed, chain, choices, model, serving, started
 
 import rtk
 from rtk.testing import ScriptedServer
@@ -271,8 +268,8 @@ def told(program, lm):
 
 def released_in(order, server, run, width):
     """Run something while replies are held and let go one at a time; `order` picks among those that are held."""
-    with server.hold(), ThreadPoolExecutor(1) as pool:
-        result, waiting, alive, arrived = pool.submit(copy_context().run, run), [], width, 0
+    with server.hold():
+        result, waiting, alive, arrived = started(run), [], width, 0
         for pick in order:
             server.wait_for(lambda s, alive=alive: s.held == alive)
             fresh = server.requests[arrived:]
@@ -281,14 +278,14 @@ def released_in(order, server, run, width):
             one = waiting.pop(pick % len(waiting))
             server.release(where=lambda received, one=one: received.index == one.index)
             alive -= "draft" in one.last
-        return result.result(timeout=30)
+        return result.result(PATIENCE)
 
 
 @settings(max_examples=15)
 @given(st.lists(st.integers(0, 11), min_size=8, max_size=8))
-@pytest.mark.parametrize("program", [rtk.SelfConsistency(TwoSteps(), samples=4)], ids=["rollouts"])
-def test_the_order_of_replies_changes_nothing(program, order):
+def test_the_order_of_replies_changes_nothing(order):
     """Shuffled replies give the same addresses, answer, deliberation and completions."""
+    program = rtk.SelfConsistency(TwoSteps(), samples=4)
     with (
         ScriptedServer(by_seed()) as server,
         tempfile.TemporaryDirectory() as one,
@@ -302,26 +299,14 @@ def test_the_order_of_replies_changes_nothing(program, order):
 
 def test_the_first_reply_to_arrive_wins_no_vote():
     """A tie goes to the earliest index, though its reply came last."""
-    answers = iter("zyxwvuts")
-    by_place = {}
-
-    def script(received):
-        return chain(by_place.setdefault(received.body["seed"], next(answers)))
-
     program = rtk.SelfConsistency("question -> answer")
-    with serving(script, seed=1) as server:
-        first = dspy.settings.lm(messages=[{"role": "user", "content": "?"}])  # connects
-        server.reset()
-        assert first
-        done = threading.Event()
-        with server.hold(), ThreadPoolExecutor(1) as pool:
-            running = pool.submit(copy_context().run, lambda: program(question="?"))
-            running.add_done_callback(lambda _: done.set())
-            server.wait_for(lambda s: s.held == 8)
-            sent = {received.body["seed"]: received for received in server.requests}
-            for received in reversed(list(sent.values())):
-                server.release(where=lambda one, received=received: one.index == received.index)
-            found = running.result(timeout=30)
-    first_seed = next(iter(found.deliberation.root.children)).address
-    assert found.deliberation.root.children[0].state == "chosen"
-    assert first_seed.endswith(":0:0")
+    with serving(by_seed(2**31), seed=1) as server, server.hold():
+        running = started(lambda: program(question="?"))
+        server.wait_for(lambda s: s.held == 8)
+        for index in reversed(range(8)):
+            server.release(where=lambda received, index=index: received.index == index)
+            server.wait_for(lambda s, index=index: s.in_flight == index)
+        found = running.result(PATIENCE)
+    first = found.deliberation.root.children[0]
+    assert (first.state, first.label) == ("chosen", found.answer)
+    assert first.address.endswith(":0:0")

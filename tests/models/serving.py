@@ -1,6 +1,9 @@
 """What the tests of the models share: endless numbered replies, and an LM over a scripted server."""
 
 import itertools
+import time
+
+import dspy
 
 import rtk
 
@@ -28,3 +31,19 @@ def stored(lm, count, prompt=QUESTION, start=0, **options):
 def key(lm, prompt=QUESTION, **options):
     """The key of a request."""
     return lm.ask([{"role": "user", "content": prompt}], options).request.key
+
+
+class Anything(dspy.ChatAdapter):
+    """An adapter for which every text is an answer."""
+
+    def parse(self, signature, completion):
+        return dict.fromkeys(signature.output_fields, completion)
+
+
+def until(state, seconds=10.0):
+    """Wait until `state()` holds; for what no server tells."""
+    deadline = time.monotonic() + seconds
+    while not state():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s for a state that did not come")
+        time.sleep(0.005)
