@@ -85,7 +85,7 @@ def demo(
     from rtk.experiments import demo as run
 
     logging.getLogger("dspy").setLevel(logging.ERROR)
-    lm = rtk.LM(model, store=store, **({"api_base": api_base} if api_base else {}))
+    lm = rtk.LM(model, store=store, api_base=api_base)
     if model == "embedded":
         from rtk.models import weights
 

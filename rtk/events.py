@@ -56,5 +56,5 @@ def emit(event: SampleArrived, to: tuple[Watcher, ...]) -> None:
     for watcher in to:
         try:
             watcher(event)
-        except Exception:  # noqa: BLE001 - a watcher is a guest: its faults must not reach the samples
+        except Exception:  # a watcher is a guest: its faults must not reach the samples
             logger.exception("a watcher failed")

@@ -13,7 +13,7 @@ from rtk.errors import RTKError
 
 FOLDERS = ("widgets", "cache", "notebooks")
 _HERE = Path(__file__).resolve().parent
-_DISTRIBUTION = "rtk-inference"
+DISTRIBUTION = "rtk-inference"
 
 
 def shipped(name: str) -> Path:
@@ -47,7 +47,7 @@ def checkout() -> Path | None:
         project = tomllib.loads((root / "pyproject.toml").read_text("utf-8")).get("project")
     except (OSError, ValueError):
         return None
-    named = isinstance(project, dict) and project.get("name") == _DISTRIBUTION
+    named = isinstance(project, dict) and project.get("name") == DISTRIBUTION
     return root if named else None
 
 

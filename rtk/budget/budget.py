@@ -68,6 +68,7 @@ class Budget:
         self._prompts: dict[str, int] = {}  # request key -> tokens of its prompt, from settled samples
         self._started: float | None = None
         self._watchers: list[Callable[[], object]] = []
+        self._closers: list[Callable[[], object]] = []
         self._closed = False
         self._contexts: list[AbstractContextManager[Any]] = []
 
@@ -105,8 +106,17 @@ class Budget:
         return self  # a copy would be a second promise about the same money
 
     def close(self) -> None:
-        """Admit nothing more, as if everything were spent; what is under way may finish."""
-        self._closed = True
+        """Admit nothing more, and give up waiting for what is under way, as at a deadline; what came is kept."""
+        with self._lock:
+            self._closed = True
+            closers = list(self._closers)
+        for closer in closers:
+            closer()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
 
     # --- what the layers that draw use ---
 
@@ -290,17 +300,22 @@ def release(budgets: Sequence[Budget], address: Address) -> None:
 
 
 @contextmanager
-def watched(budgets: Sequence[Budget], watcher: Callable[[], object]) -> Iterator[None]:
-    """Call `watcher` whenever something settles in one of the budgets, from whatever thread settles it."""
+def watched(budgets: Sequence[Budget], settled: Callable[[], object], closed: Callable[[], object]) -> Iterator[None]:
+    """Call `settled` whenever something settles in one of the budgets, and `closed` when one is closed.
+
+    Each is called from whatever thread it happens in.
+    """
     with _Locks(budgets):
         for budget in budgets:
-            budget._watchers.append(watcher)
+            budget._watchers.append(settled)
+            budget._closers.append(closed)
     try:
         yield
     finally:
         with _Locks(budgets):
             for budget in budgets:
-                budget._watchers.remove(watcher)
+                budget._watchers.remove(settled)
+                budget._closers.remove(closed)
 
 
 def count_overdrawn(budgets: Sequence[Budget], samples: int) -> None:

@@ -112,9 +112,10 @@ def _arms(size: int, seed: int) -> Iterator[Arm]:
 def _common(task: Task) -> Iterator[Arm]:
     """Direct, one chain, and votes: what every task has."""
     for samples in (1, 8):
-        direct = SelfConsistency(dspy.Predict(task.signature), samples, comparer=task.comparer)
-        direct.chain.demos = [demo.without("reasoning") for demo in task.demos(SHOTS)]
-        yield Arm(task, "direct" if samples == 1 else "direct, vote", _samples(samples), direct)
+        direct = dspy.Predict(task.signature)
+        direct.demos = [demo.without("reasoning") for demo in task.demos(SHOTS)]
+        vote = SelfConsistency(direct, samples, comparer=task.comparer)
+        yield Arm(task, "direct" if samples == 1 else "direct, vote", _samples(samples), vote)
     chain = ChainOfThought(task.signature)
     chain.predict.demos = task.demos(SHOTS)
     yield Arm(task, "chain of thought", _samples(1), chain)
@@ -145,8 +146,8 @@ def _tree(task: Task, branching: int, *, check: Any, propose: dspy.Module | None
         proposers=steps,
     )  # fmt: skip
     if propose is None:
-        for found, proposer in enumerate(tree.propose):
-            proposer.predict.demos = task.partial_demos(SHOTS, found=found)
+        for found, (_, proposer) in enumerate(tree.named_predictors()):
+            proposer.demos = task.partial_demos(SHOTS, found=found)
     return tree
 
 

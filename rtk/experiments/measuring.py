@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import reduce
@@ -91,19 +91,22 @@ def measure(
     Raises:
         ModelError: where no example could ever be answered (no weights, a wrong key, nobody listening).
     """
-    pool = ThreadPoolExecutor(concurrency, "rtk-measure")
-    futures: dict[Future[Row], int] = {}
-    for index, example in enumerate(examples):
-        futures[pool.submit(copy_context().run, _row, program, example, metric)] = index
     rows: dict[int, Row] = {}
-    try:
-        for future in as_completed(futures):
-            rows[futures[future]] = future.result()
-            if progress is not None:
-                progress()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+    pool = ThreadPoolExecutor(concurrency, "rtk-measure")
+    with Budget() as run:  # without a limit: it is there to be closed
+        futures = {
+            pool.submit(copy_context().run, _row, program, example, metric): index
+            for index, example in enumerate(examples)
+        }
+        try:
+            for future in as_completed(futures):
+                rows[futures[future]] = future.result()
+                if progress is not None:
+                    progress()
+        except BaseException:
+            run.close()  # a thread that waits for a reply goes on, and the interpreter can end
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     pool.shutdown()
     return Measured([rows[index] for index in sorted(rows)], len(examples))
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
 from rtk import budget as ledger
 from rtk.budget import Budget, Ceiling, Cost
@@ -76,6 +78,7 @@ class Gathering:
     called: bool = False
     reused: set[Address] = field(default_factory=set)
     _stored: dict[Address, Sample] = field(default_factory=dict)
+    _closed: asyncio.Event = field(default_factory=asyncio.Event)
     _landings: dict[Address, Landing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,21 +142,21 @@ class Gathering:
             after: admission starts when it is set; what comes first is decided first.
             admitted: set when admission is over.
         """
-        changed = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        loop, changed, self._closed = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        settled, closed = (partial(loop.call_soon_threadsafe, event.set) for event in (changed, self._closed))
         try:
             if after is not None:
                 await after.wait()
-            with ledger.watched(self.ask.budgets, lambda: loop.call_soon_threadsafe(changed.set)):
+            with ledger.watched(self.ask.budgets, settled, closed):
                 while not self.decided:
                     changed.clear()
                     self.look()
                     self._set_out(self.admit())
                     if not self.decided and not await self._in_time(changed.wait()):
                         break
-            if admitted is not None:
-                admitted.set()
-            await self._arrive()
+                if admitted is not None:
+                    admitted.set()
+                await self._arrive()
         finally:
             if admitted is not None:
                 admitted.set()
@@ -180,19 +183,25 @@ class Gathering:
                 landing.result()  # raises what no retry mends
         await asyncio.sleep(0)  # let the last landings be counted
 
-    async def _in_time(self, what: object) -> bool:
-        """Await something until the deadline of the budgets; whether it came in time."""
-        late = [(budget.deadline, budget) for budget in self.ask.budgets if budget.deadline is not None]
-        if not late:
-            await what  # type: ignore[misc]
+    async def _in_time(self, what: Coroutine[Any, Any, Any]) -> bool:
+        """Await something until a budget's deadline, or until one is closed; whether it came before that."""
+        if not self.ask.budgets:
+            await what
             return True
-        deadline, budget = min(late, key=lambda pair: pair[0])
+        late = [(budget.deadline, budget) for budget in self.ask.budgets if budget.deadline is not None]
+        deadline, budget = min(late, key=lambda pair: pair[0]) if late else (None, None)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        waiting, closed = asyncio.ensure_future(what), asyncio.ensure_future(self._closed.wait())
         try:
-            await asyncio.wait_for(what, max(0.0, deadline - time.monotonic()))  # type: ignore[arg-type]
-        except TimeoutError:
-            self.stop = ("seconds", budget)
-            return False
-        return True
+            await asyncio.wait({waiting, closed}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            came = waiting.done()
+        finally:
+            waiting.cancel()
+            closed.cancel()
+        if not came:
+            shut = next((each for each in self.ask.budgets if each.closed), None)
+            self.stop = ("closed", shut) if shut is not None else ("seconds", cast(Budget, budget))
+        return came
 
     def _let_go(self) -> None:
         """Give back what is still reserved, and leave requests that nobody waits for."""

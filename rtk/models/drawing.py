@@ -19,6 +19,7 @@ from rtk.models.retries import Retries
 from rtk.models.wire import Completion, Fault, Transport
 from rtk.models.writing import Writer
 from rtk.samples import Address, Missing, Request, Sample, Usage
+from rtk.shipped import DISTRIBUTION
 
 
 def _version(distribution: str) -> str:
@@ -28,7 +29,7 @@ def _version(distribution: str) -> str:
         return "0"
 
 
-VERSIONS = (("dspy", _version("dspy")), ("rtk", _version("rtk-inference")))
+VERSIONS = (("dspy", _version("dspy")), ("rtk", _version(DISTRIBUTION)))
 
 
 class Landing(asyncio.Future["Sample | Missing"]):

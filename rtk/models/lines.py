@@ -1,4 +1,4 @@
-"""`rtk.LinesAdapter`: signatures as lines of `name: value`, which a model of a hundred million parameters can follow."""
+"""`rtk.LinesAdapter`: signatures as lines of `name: value`, which a very small model can follow."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class LinesAdapter(dspy.ChatAdapter):
                 found[name] = self._value(signature, name, text, completion)
         found = apply_output_field_defaults(signature, found)
         if found.keys() != signature.output_fields.keys():
-            raise AdapterParseError("LinesAdapter", signature, completion, parsed_result=found)
+            raise _unreadable(signature, completion, f"found {', '.join(found) or 'no field'}")
         return found
 
     def _value(self, signature: Signature, name: str, text: str, completion: str) -> Any:
@@ -82,7 +82,11 @@ class LinesAdapter(dspy.ChatAdapter):
             return _read(text, annotation)
         except ValueError as error:
             said = f"{name}: {text[:80]!r} is no {get_annotation_name(annotation)}"
-            raise AdapterParseError("LinesAdapter", signature, completion, message=said) from error
+            raise _unreadable(signature, completion, said) from error
+
+
+def _unreadable(signature: Any, completion: str, said: str) -> AdapterParseError:
+    return AdapterParseError("LinesAdapter", signature, completion, message=said)
 
 
 def _form(field: Any) -> str:

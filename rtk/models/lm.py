@@ -140,6 +140,7 @@ class LM(dspy.LM):
             return lm
         scripted = isinstance(lm, DummyLM)  # gives its replies one after the other, whatever the temperature says
         kwargs.setdefault("concurrency", 1 if scripted else 16)
+        kwargs.setdefault("price", (0, 0) if scripted else None)
         defaults = {k: v for k, v in getattr(lm, "kwargs", {}).items() if not outside_a_request(k)}
         defaults.setdefault("max_tokens", defaults.pop("max_completion_tokens", None))
         temperature = defaults.pop("temperature", None)

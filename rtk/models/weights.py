@@ -25,6 +25,7 @@ from typing import IO
 import platformdirs
 
 from rtk.errors import ModelError, WeightsError
+from rtk.shipped import DISTRIBUTION
 
 Progress = Callable[[int, int], None]
 """Called with bytes fetched so far and bytes in all, now and then."""
@@ -93,7 +94,7 @@ def known_sha256(name: str | None = None) -> str:
 def directory() -> Path:
     """Where fetched weights are kept: `$RTK_MODELS`, or `models` in the user's data directory. May not exist yet."""
     chosen = os.environ.get("RTK_MODELS")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("rtk-inference")) / "models"
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir(DISTRIBUTION)) / "models"
 
 
 def find(name: str | None = None) -> Path | None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 import platformdirs
 
 from rtk.errors import StoreError
-
-DISTRIBUTION = "rtk-inference"
+from rtk.shipped import DISTRIBUTION, checkout
 
 
 def default_path() -> Path:
@@ -21,8 +19,8 @@ def default_path() -> Path:
     named = os.environ.get("RTK_CACHE")
     if named:
         return whole_path(named)
-    root = Path(__file__).resolve().parents[2]
-    if _is_checkout(root):
+    root = checkout()
+    if root is not None:
         return root / "cache" / "live"
     return Path(platformdirs.user_cache_dir(DISTRIBUTION))
 
@@ -38,11 +36,3 @@ def whole_path(path: str | os.PathLike[str]) -> Path:
     if os.path.expandvars(text) != text or "\0" in text:
         raise StoreError(f"the store's path {text!r} holds a name to fill in", mend="write the path out in full")
     return Path(text)
-
-
-def _is_checkout(root: Path) -> bool:
-    try:
-        project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return project.get("project", {}).get("name") == DISTRIBUTION and (root / "cache").is_dir()

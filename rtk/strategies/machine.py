@@ -7,6 +7,7 @@ yields, before any I/O.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
@@ -39,13 +40,14 @@ class Machine:
         self.result: Any = None
         self.meter = Budget()
         self._ready: list[Leaf] = []
+        self._due: deque[tuple[Node, Any, BaseException | None]] = deque()
         self._calls: list[Call | Calls] = []
         callers = tuple(dspy.settings.caller_modules or ())
         self._root = self._begun(Node(strategy, stream, budgets, self.meter, (), self._done, callers), inputs)
 
     def start(self) -> list[Leaf]:
         """The first leaves."""
-        self._advance(self._root, None)
+        self._advance(self._root)
         return self._drained()
 
     def feed(self, leaf: Leaf, result: Gathered | Candidate | BaseException) -> list[Leaf]:
@@ -74,6 +76,9 @@ class Machine:
             return result
 
     def _drained(self) -> list[Leaf]:
+        """The leaves to see to, once every generator that can go on has gone on."""
+        while self._due:  # a queue and no recursion: a flow may be answered at once any number of times
+            self._advance(*self._due.popleft())
         if isinstance(self.result, BaseException):
             raise self.result
         ready, self._ready = self._ready, []
@@ -93,7 +98,11 @@ class Machine:
             node.flow = node.strategy.begin(inputs)
         return node
 
-    def _advance(self, node: Node, value: Any, error: BaseException | None = None) -> None:
+    def _resume(self, node: Node, value: Any, error: BaseException | None = None) -> None:
+        """Let a generator go on, in its turn."""
+        self._due.append((node, value, error))
+
+    def _advance(self, node: Node, value: Any = None, error: BaseException | None = None) -> None:
         """Run a generator up to its next ask, and set out for what it asks."""
         ended, wanted = self._step(node, value, error)
         while not ended and isinstance(wanted, BEST):
@@ -136,21 +145,21 @@ class Machine:
         """One ask came back."""
         node.turns += 1
         if isinstance(got, BaseException):
-            return self._advance(node, None, got)
+            return self._resume(node, None, got)
         node.seconds += got.seconds
-        return self._advance(node, got) if node.hear(got) else self._advance(node, None, got.cut)
+        return self._resume(node, got) if node.hear(got) else self._resume(node, None, got.cut)
 
     def _set_out_all(self, wanted: list[Any], node: Node) -> None:
         """Asks and child generators side by side, joined in index order."""
         if not wanted:
-            return self._advance(node, [])
+            return self._resume(node, [])
         wrong = [type(one).__name__ for one in wanted if not isinstance(one, (AskFor, Generator))]
         if wrong:
             error = StrategyError(
                 f"a list yielded by {_name(node)}.flow holds {wrong[0]}",
                 mend="hold asks, and generators that yield asks",
             )
-            return self._advance(node, None, error)
+            return self._resume(node, None, error)
         results: dict[int, Any] = {}
 
         def arrived(index: int, result: Any, child: Node | None = None) -> None:
@@ -173,7 +182,7 @@ class Machine:
             part, node.stream.enter(index), node.budgets, node.meter, order, finish, node.callers, node.call, flow,
             node.cursors,
         )  # fmt: skip
-        self._advance(child, None)
+        self._advance(child)
 
     def _joined(self, node: Node, pairs: list[tuple[Any, Node | None]]) -> None:
         node.turns += 1
@@ -187,10 +196,10 @@ class Machine:
             results.append(result)
         errors = [one for one in results if isinstance(one, BaseException)]
         if errors:  # a mistake first: the end of a budget must not hide it
-            return self._advance(node, None, min(errors, key=lambda error: isinstance(error, BudgetSpent)))
+            return self._resume(node, None, min(errors, key=lambda error: isinstance(error, BudgetSpent)))
         if heard and not any(heard):
-            return self._advance(node, None, node.cut)
-        return self._advance(node, results)
+            return self._resume(node, None, node.cut)
+        return self._resume(node, results)
 
     # --- asks ---
 
@@ -242,7 +251,7 @@ class Machine:
             if len(results) == wanted.samples:
                 deliver(collected([results[i] for i in range(wanted.samples)], node))
 
-        config = {"config": wanted.config} if wanted.config else {}
+        config = {"config": {**wanted.inputs.get("config", {}), **wanted.config}} if wanted.config else {}
         for index in range(wanted.samples):
             where = stream if first is None else stream.enter(first + index)
             place, back = (*order, index), lambda result, index=index: arrived(index, result)
@@ -271,7 +280,7 @@ class Machine:
             self._begun(child, leaf.inputs)
         except Exception as error:  # noqa: BLE001 - carried to the generator that asked
             return finish(child, error)
-        return self._advance(child, None)
+        return self._advance(child)
 
 
 def _is_strategy(program: dspy.Module) -> bool:

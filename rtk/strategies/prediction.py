@@ -38,29 +38,10 @@ class Prediction(dspy.Prediction):
         abstentions: kinds of candidates that gave no answer, counted.
     """
 
-    @classmethod
-    def about(
-        cls,
-        fields: Mapping[str, Any],
-        *,
-        completions: Sequence[dspy.Prediction] = (),
-        signature: Any = None,
-        **about: Any,
-    ) -> Prediction:
-        """A prediction with these fields, completions and evidence."""
-        made = cls(**fields)
-        keys = list(made.keys())
-        rows = [{key: one.get(key, None) for key in keys} for one in completions] if keys else []
-        made._completions = dspy.Prediction.from_completions(rows or [dict(fields)], signature=signature)._completions
-        unknown = about.keys() - {*ABOUT, *INSIDE}
-        if unknown:
-            raise TypeError(f"no evidence is called {sorted(unknown)}")
-        made._about = _Evidence(about)
-        return made
-
     def __repr__(self) -> str:
         fields = ", ".join(f"{key}={value!r}" for key, value in self._store.items())
-        return f"Prediction({fields})" + (f"  # stopped: {self.stopped}" if self._evidence("stopped") else "")
+        stopped = evidence(self, "stopped")
+        return f"Prediction({fields})" + (f"  # stopped: {stopped}" if stopped else "")
 
     def _evidence(self, name: str) -> Any:
         if name in self._store:
@@ -96,3 +77,18 @@ class Prediction(dspy.Prediction):
     def abstentions(self) -> dict[str, int] | None:
         """Kinds of candidates that gave no answer, counted."""
         return self._evidence("abstentions")
+
+
+def predicted(fields: Mapping[str, Any], *, completions: Sequence[dspy.Prediction] = (), **about: Any) -> Prediction:
+    """A prediction with these fields, completions and evidence.
+
+    A function and no method: whatever a prediction has by itself, a field of that name could not be read.
+    """
+    made, keys = Prediction(**fields), list(fields)
+    rows = [{key: one.get(key, None) for key in keys} for one in completions] if keys else []
+    made._completions = dspy.Prediction.from_completions(rows or [dict(fields)])._completions
+    unknown = about.keys() - {*ABOUT, *INSIDE}
+    if unknown:
+        raise TypeError(f"no evidence is called {sorted(unknown)}")
+    made._about = _Evidence(about)
+    return made

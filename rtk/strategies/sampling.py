@@ -68,7 +68,9 @@ class Sampling:
 
     def _prepare(self, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]) -> None:
         """What a `dspy.Predict` and its adapter do before they call the LM."""
-        lm, options, self.signature, demos, self._inputs = predictor._forward_preprocess(**inputs, config=config)
+        # DSPy's own call arguments, `config=`, `lm=`, `demos=` and `signature=`, are honoured among the inputs
+        given = {**inputs, "config": {**inputs.get("config", {}), **config}}
+        lm, options, self.signature, demos, self._inputs = predictor._forward_preprocess(**given)
         self._options: dict[str, Any] = dict(options)
         self._adapter: Any = resolve_adapter(
             lm, dspy.settings.adapter or dspy.ChatAdapter(), self.signature, predictor.fields, predictor.signature
@@ -110,9 +112,9 @@ class Sampling:
         self.calls.ends(None, error)
 
     def _candidate(self, index: int, result: Sample | Missing) -> Candidate:
-        if isinstance(result, Missing):
-            return Candidate(index, abstention=Abstention("failed", f"{result.kind}: {result.reason}"))
         where = frozenset({str(result.address)})
+        if isinstance(result, Missing):
+            return Candidate(index, abstention=Abstention("failed", f"{result.kind}: {result.reason}"), addresses=where)
         found = Candidate(index, sample=result, seconds=result.usage.seconds, addresses=where)
         found.abstention = _abstains(result)
         if found.abstention is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import dspy
 
@@ -16,7 +16,7 @@ from rtk.strategies.drivers import arun, run
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Node
-from rtk.strategies.prediction import Prediction, evidence
+from rtk.strategies.prediction import Prediction, evidence, predicted
 from rtk.strategies.settings import Settings, declared
 
 
@@ -42,7 +42,7 @@ class Strategy(dspy.Module):
 
     settings: Settings
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Strategy:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """A strategy has its settings before `__init__`, so that a subclass may forget to call it."""
         made, found = super().__new__(cls), declared(cls)
         if found.values:  # else what DSPy's own twin of a strategy saved could not be loaded
@@ -76,6 +76,8 @@ class Strategy(dspy.Module):
         """The generator of one call."""
         flow = self.flow(**inputs)
         if not isinstance(flow, Generator):
+            if isinstance(flow, Coroutine):
+                flow.close()  # else Python warns that nobody awaited it
             raise StrategyError(
                 f"{type(self).__name__}.flow is no generator", mend="yield ask(...) in it at least once"
             )
@@ -86,7 +88,7 @@ class Strategy(dspy.Module):
         outcome = self._outcome(node, value)
         self._refuse_silence(node, outcome.prediction)
         root = outcome.deliberation or _narrated(type(self).__name__, node.asked, outcome.used)
-        made = Prediction.about(
+        return predicted(
             dict(outcome.prediction.items()),
             completions=outcome.completions or [outcome.prediction],
             deliberation=Deliberation(root),
@@ -98,7 +100,6 @@ class Strategy(dspy.Module):
             cut=node.cut,
             trace=[entry for candidate in outcome.used for entry in candidate.trace],
         )
-        return made
 
     def _refuse_silence(self, node: Node, prediction: Any) -> None:
         """Where nothing came at all, an empty answer would hide it."""

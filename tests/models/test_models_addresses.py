@@ -78,6 +78,17 @@ def test_a_rollout_id_is_a_stream_of_its_own(lm):
     assert [str(address).split(":")[1:] for address in ask.addresses] == [["0~5", "0"]]
 
 
+def test_dspys_best_of_n_draws_its_attempts_once(lm):
+    """It asks copies with rollout_ids at temperature 1: three attempts, and none when it is run again."""
+    best = dspy.BestOfN(dspy.Predict("question -> answer"), N=3, reward_fn=lambda *_: 0.0, threshold=1.0)
+    with dspy.context(lm=lm, adapter=Anything()):
+        first = best(question="?").answer
+        assert lm.store.count() == 3
+        assert best(question="?").answer == first
+    assert {address.stream for address in lm.store.addresses()} == {"0~1", "0~2", "0"}
+    assert lm.store.count() == 3
+
+
 @pytest.mark.parametrize("wrong", [-1, "a", 1.5, True])
 def test_a_rollout_id_that_names_no_stream_is_refused(lm, wrong):
     """An error with a mend, before anything is asked."""

@@ -33,7 +33,7 @@ def test_a_checkout_keeps_its_own_store(monkeypatch):
 def test_elsewhere_the_users_cache_folder_is_used(monkeypatch, tmp_path):
     """An installed rtk uses the platform's cache folder of the distribution's name."""
     monkeypatch.delenv("RTK_CACHE", raising=False)
-    monkeypatch.setattr("rtk.store.paths.__file__", str(tmp_path / "rtk" / "store" / "paths.py"))
+    monkeypatch.setattr("rtk.shipped._HERE", tmp_path / "rtk")
     assert default_path().name == "rtk-inference"
 
 

@@ -10,7 +10,6 @@ import dspy
 import rtk
 from rtk.testing import ScriptedServer
 
-
 PATIENCE = 60  # seconds after which something hangs; nothing here takes a tenth of it
 
 
@@ -21,7 +20,7 @@ def started(work):
     def run():
         try:
             future.set_result(context.run(work))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
@@ -100,3 +99,21 @@ def tree(thought="step", verdict="sure", **outputs):
 def field_of(received, name):
     """The value of an input field in the last message of a prompt."""
     return received.last.partition(f"[[ ## {name} ## ]]\n")[2].partition("\n\n[[ ##")[0].partition("\n\nRespond")[0]
+
+
+class Flowing(rtk.Strategy):
+    """A strategy whose flow is given, for tests of one thing."""
+
+    def __init__(self, flow):
+        super().__init__()
+        self.step = dspy.ChainOfThought("question -> answer")
+        self.given = flow
+
+    def flow(self, **inputs):
+        """As given."""
+        return self.given(self, inputs)
+
+
+def run(flow, script="[[ ## reasoning ## ]]\nr\n\n[[ ## answer ## ]]\na", **kwargs):
+    with serving(script, cache=False):
+        return Flowing(flow)(question="?", **kwargs)

@@ -1,4 +1,4 @@
-"""Adapters: every one of DSPy's and a user's own, split around the draw or, where that cannot be, called as they are."""
+"""Adapters: every one of DSPy's and a user's own, split around the draw or, where that cannot be, called whole."""
 
 import json
 
