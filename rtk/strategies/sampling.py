@@ -7,6 +7,7 @@ completion costs one candidate and not all of them.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import dspy
@@ -22,6 +23,8 @@ from rtk.samples import Missing, Sample, Stream
 from rtk.strategies.calls import Calls
 from rtk.strategies.flow import Candidate, Candidates
 from rtk.strategies.plain import rtk_lm
+
+_CLOSED = re.compile(r"</\w+>\s*$")  # as `dspy.XMLAdapter` ends
 
 _SPLITTABLE = {
     method
@@ -147,14 +150,14 @@ def _abstains(sample: Sample) -> Abstention | None:
         return Abstention("refused", f"finish_reason {reason}")
     if not sample.text.strip() and not sample.tool_calls:
         return Abstention("empty")
-    if reason == "length" and not _whole(sample.text):
+    if reason == "length" and not _whole(sample.text):  # a cut number may read as another one
         return Abstention("length", f"cut off after {sample.usage.completion_tokens} tokens")
     return None
 
 
 def _whole(text: str) -> bool:
     """Whether a text that was cut off says all the same that it is complete."""
-    if "[[ ## completed ## ]]" in text:
+    if "[[ ## completed ## ]]" in text or _CLOSED.search(text):
         return True
     try:
         return isinstance(json.loads(text), dict)

@@ -53,12 +53,24 @@ def test_every_kind_is_counted_apart():
     assert found.confidence.size == 3
 
 
-@pytest.mark.parametrize("text", [GOOD, GOOD.partition("[[ ## completed")[0]])
-def test_a_whole_answer_that_meets_the_limit_still_votes(text):
-    """Cut off after the end is not cut off; without its end it is."""
-    with serving(Reply(text, finish_reason="length")):
-        found = rtk.ChainOfThought("question -> answer")(question="?")
-    assert found.abstentions == ({} if text is GOOD else {"length": 1})
+JSON, XML = '{"reasoning": "r", "answer": "42"}', "<reasoning>r</reasoning>\n<answer>42</answer>"
+
+
+@pytest.mark.parametrize(
+    ("adapter", "whole", "end"),
+    [
+        (dspy.ChatAdapter(), GOOD, "\n\n[[ ## completed"),
+        (dspy.JSONAdapter(), JSON, '"}'),
+        (dspy.XMLAdapter(), XML, "</a"),
+    ],
+    ids=["chat", "json", "xml"],
+)
+def test_a_whole_answer_that_meets_the_limit_still_votes(adapter, whole, end):
+    """Cut off after the end is not cut off; without its end it is, though it could be read."""
+    for text, abstentions in ((whole, {}), (whole.partition(end)[0], {"length": 1})):
+        with serving(Reply(text, finish_reason="length"), cache=False), dspy.context(adapter=adapter):
+            found = rtk.ChainOfThought("question -> answer")(question="?")
+        assert found.abstentions == abstentions
 
 
 def test_an_abstention_is_seen_in_the_deliberation():

@@ -4,7 +4,7 @@ import tempfile
 
 import dspy
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted import PATIENCE, Seen, by_seed, chain, choices, model, serving, started
 
@@ -109,6 +109,7 @@ def test_no_two_leaves_of_a_nested_program_share_an_address(always, leaf, levels
 
 
 @settings(max_examples=15)
+@example(("chains", 2), [("vote", 2)], 1)
 @given(leaves, levels.filter(lambda these: len(these) < 3), st.integers(1, 3))
 def test_fewer_rollouts_are_the_first_of_more(always, leaf, levels, count):
     """Rollout j is the same whoever else runs, so a dial turned up draws only what is new."""

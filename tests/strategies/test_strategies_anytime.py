@@ -5,7 +5,7 @@ import tempfile
 
 import dspy
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted import Seen, asks, chain, chat, choices, field_of, model, serving, tree
 
@@ -98,6 +98,8 @@ def servers():
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @settings(max_examples=5)
+@example(limit=("samples", 7))
+@example(limit=("calls", 4))
 @given(limit=limits)
 def test_a_budget_trips_at_the_same_sample_live_and_replayed(servers, program, limit):
     """One at a time, sixteen at once with shuffled replies, and from a full store: one and the same run."""

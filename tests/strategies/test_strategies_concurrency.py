@@ -5,11 +5,10 @@ import threading
 
 import dspy
 import pytest
-from scripted import PATIENCE, asks, chain, choices, model, serving, started, tree
+from scripted import PATIENCE, asks, chain, choices, serving, started, tree
 
 import rtk
 from rtk.errors import LoopError
-from rtk.testing import ScriptedServer
 
 
 class SyncOnly(dspy.Module):
@@ -186,26 +185,30 @@ async def test_many_programs_awaited_together_share_one_loop():
     assert {one.answer for one in found} == {"a"}
 
 
-@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_call_that_is_given_up_harms_nobody():
+def test_a_call_that_is_given_up_harms_nobody(monkeypatch):
     """A thread that comes back after its caller and its loop are gone ends in silence."""
-    with ScriptedServer(chain("yes")) as server, server.hold():
-        program = rtk.SelfConsistency(SyncOnly(), samples=2)
+    raised, entered, gate = [], threading.Barrier(3), threading.Event()
+    monkeypatch.setattr(threading, "excepthook", raised.append)
 
-        async def given_up():
-            with dspy.context(lm=model(server)):
-                task = asyncio.create_task(program.acall(question="?"))
-                await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 2)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
+    class Slow(dspy.Module):
+        def forward(self, question):
+            entered.wait(PATIENCE)
+            gate.wait(PATIENCE)
+            return dspy.Prediction(answer="late")
 
-        started(lambda: asyncio.run(given_up())).result(PATIENCE)
-        server.release()
-        server.wait_for(lambda s: s.in_flight == 0)
-        for thread in threading.enumerate():
-            if thread.name.startswith("rtk-rollout"):
-                thread.join(PATIENCE)
+    async def given_up():
+        task = asyncio.create_task(rtk.SelfConsistency(Slow(), samples=2).acall(question="?"))
+        await asyncio.to_thread(entered.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    started(lambda: asyncio.run(given_up())).result(PATIENCE)
+    gate.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("rtk-rollout"):
+            thread.join(PATIENCE)
+    assert raised == []
 
 
 async def test_a_cancelled_call_takes_its_requests_back():

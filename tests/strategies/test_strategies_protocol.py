@@ -98,6 +98,26 @@ def test_it_is_part_of_other_strategies(debate):
     assert debate.server.choices_served == 15
 
 
+def test_the_example_of_the_documentation_works():
+    """The strategy in the docstring of `rtk.Strategy`, as it stands there."""
+
+    class Twice(rtk.Strategy):
+        def __init__(self, signature):
+            super().__init__()
+            self.draft = dspy.ChainOfThought(signature)
+            self.again = dspy.ChainOfThought(dspy.Signature(signature).prepend("draft", dspy.InputField()))
+
+        def flow(self, **inputs):
+            drafts = yield rtk.ask(self.draft, inputs)
+            yield drafts[0]  # the best so far, should a budget run out
+            finals = yield rtk.ask(self.again, {**inputs, "draft": str(drafts[0].prediction)})
+            return finals[0]
+
+    with serving(lambda received: chain("second" if "first" in field_of(received, "draft") else "first")):
+        assert Twice("question -> answer")(question="?").answer == "second"
+        assert Twice("question -> answer")(question="?", budget=rtk.Budget(calls=1)).answer == "first"
+
+
 # --- what may be yielded and returned ---
 
 
