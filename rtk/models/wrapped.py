@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -39,7 +40,7 @@ class WrappedWire:
         return [await loop.run_in_executor(self._threads, call)]
 
     def _call(self, request: Request, addresses: Sequence[Address]) -> Completion:
-        tracker, outer = UsageTracker(), dspy.settings.usage_tracker
+        tracker, outer, heard = UsageTracker(), dspy.settings.usage_tracker, _Heard()
         messages, options = request.messages, request.options
         options.pop("seed", None)
         if (seed := seed_of(request, addresses)) is not None:
@@ -47,7 +48,9 @@ class WrappedWire:
         if not request.greedy:
             options["rollout_id"] = _rollout_id(addresses[0])  # so that DSPy's own cache gives n samples, not one
         try:
-            with dspy.context(usage_tracker=tracker), adapter_message_call(self._lm, messages):
+            callers = [*(dspy.settings.caller_modules or []), heard]
+            told = dspy.context(usage_tracker=tracker, caller_modules=callers)
+            with told, adapter_message_call(self._lm, messages):
                 output = self._lm(messages=messages, **options)[0]
         except LMError as error:
             raise Fault(type(error).__name__, str(error)[:300], retryable=False) from error
@@ -55,11 +58,25 @@ class WrappedWire:
         if outer is not None:
             for model, used in totals.items():
                 outer.add_usage(model, used)
-        return _completion(output, totals)
+        return replace(_completion(output, totals), finish_reason=heard.finish_reason)
 
     async def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False)
+
+
+class _Heard:
+    """A caller whose history DSPy writes to: the one place where a finish reason is told, thread by thread."""
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Of the call just made; None where DSPy keeps no history, or its LM says nothing."""
+        response = self.history[-1].get("response") if self.history else None
+        choices = getattr(response, "choices", None)
+        return getattr(choices[0] if choices else response, "finish_reason", None)
 
 
 def _rollout_id(address: Address) -> int:

@@ -84,7 +84,7 @@ def _broad(path):
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.ExceptHandler) and _catches_all(node.type):
             again = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
-            reason = re.search(r"# noqa: BLE001 - \S", lines[node.lineno - 1])
+            reason = re.search(r"# (?:noqa: BLE001 - )?(?!noqa)\S", lines[node.lineno - 1])
             if not again and not reason:
                 yield _where(path, node)
 

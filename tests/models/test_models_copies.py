@@ -193,3 +193,14 @@ def test_a_wrapped_lm_is_saved_as_what_it_wraps():
     """The wrapping is how it is used; what is loaded can be wrapped again."""
     plain = dspy.LM("openai/gpt-4o-mini", temperature=0.5)
     assert rtk.LM.of(plain).dump_state() == plain.dump_state()
+
+
+@pytest.mark.parametrize("engine", ["lm15", "litellm"])
+def test_a_wrapped_lm_says_why_a_completion_ended(engine):
+    """What another LM cut off is stored as cut off, whichever engine it uses."""
+    with ScriptedServer(Reply("and so on", finish_reason="length")) as server:
+        plain = dspy.LM("openai/scripted", api_base=server.url, api_key="any", cache=False, engine=engine)
+        lm = rtk.LM.of(plain)
+        lm(QUESTION)
+    (address,) = lm.store.addresses()
+    assert lm.store.read(address.key, address.stream)[address.index].finish_reason == "length"
