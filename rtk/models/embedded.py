@@ -10,7 +10,7 @@ from typing import Any
 
 from rtk.errors import ModelError
 from rtk.models import weights
-from rtk.models.engine import NEUTRAL_SAMPLING, engine
+from rtk.models.engine import NEUTRAL_SAMPLING, Engine, engine
 from rtk.models.http import Pool
 from rtk.models.openai_wire import OpenAIWire
 from rtk.models.wire import Completion
@@ -68,22 +68,26 @@ class EmbeddedWire:
     def __init__(self, model: str, gguf: str | Path | None, slots: int, context: int) -> None:
         self._model, self._gguf, self.most, self._context = model, gguf, slots, context
         self._wire: OpenAIWire | None = None
-        self._served = ""
+        self._engine: Engine | None = None
         self._starting = asyncio.Lock()
 
     async def complete(self, request: Request, addresses: Sequence[Address]) -> list[Completion]:
         """See `rtk.models.wire.Transport.complete`."""
         async with self._starting:
-            if self._wire is None:
-                self._wire = await asyncio.to_thread(self._start)
+            if self._wire is None or self._engine is None or not self._engine.running:
+                await self.close()
+                self._engine = await asyncio.to_thread(self._start)
+                self._wire = self._speaking_to(self._engine)
         found = await self._wire.complete(request, addresses)
         # llama.cpp gives the path of its file, which is nobody's business, and another one on every machine.
-        return [replace(one, served_model=self._served) for one in found]
+        served = f"gguf:{self._engine.sha256[:12]}"
+        return [replace(one, served_model=served) for one in found]
 
-    def _start(self) -> OpenAIWire:
+    def _start(self) -> Engine:
         path = weights.check_gguf(self._gguf) if self._gguf is not None else weights.require(_name(self._model))
-        running = engine(path, slots=self.most, context=self._context)
-        self._served = f"gguf:{running.sha256[:12]}"
+        return engine(path, slots=self.most, context=self._context)
+
+    def _speaking_to(self, running: Engine) -> OpenAIWire:
         pool = Pool(self._model, running.url, {"Authorization": f"Bearer {running.api_key}"}, seconds=600)
         return OpenAIWire(self._model, pool, many=True, most=self.most, streamed=True)
 

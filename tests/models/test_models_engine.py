@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import rtk
 from rtk.errors import EngineError, MissingExtra, WeightsError
 from rtk.models import weights
 from rtk.models.engine import NEUTRAL_SAMPLING, engine
@@ -19,12 +21,14 @@ embedded = pytest.mark.embedded
 
 
 @pytest.fixture(scope="module")
-def path():
-    """The embedded model's weights, or a skip that says how to get them."""
+def path(tmp_path_factory):
+    """The embedded model's weights under a name of this file's own, since other tests may run an engine on them too."""
     pytest.importorskip("xllamacpp", reason="the embedded engine is not installed (extra `local`)")
     if weights.find() is None:
         pytest.skip("the embedded model's weights are not here: rtk model get")
-    return weights.require()
+    own = tmp_path_factory.mktemp("weights") / "own.gguf"
+    shutil.copyfile(weights.require(), own)
+    return own
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +131,7 @@ def test_the_key_is_needed_and_never_shown(running):
 
 QUIET = """
 import os, sys
+import rtk
 from rtk.errors import EngineError
 from rtk.models.engine import engine
 first = engine(sys.argv[1], slots=1, context=128)
@@ -192,3 +197,13 @@ def test_no_slots_are_refused(tmp_path):
     """Slots and context are positive."""
     with pytest.raises(EngineError, match="slots=0"):
         engine(fake_gguf(tmp_path / "a.gguf"), slots=0)
+
+
+@embedded
+def test_an_lm_outlives_the_engine_it_started(path, own_store):
+    """Where somebody closed the engine, the next draw starts another."""
+    lm = rtk.LM("embedded", gguf=path, slots=1, context=128, max_tokens=2)
+    first = lm("Name a colour.")
+    engine(path, slots=1, context=128).close()
+    assert lm("Name a colour.", n=2)[:1] == first
+    engine(path, slots=1, context=128).close()

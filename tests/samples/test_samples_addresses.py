@@ -11,9 +11,10 @@ from rtk.errors import StoreError, UnsupportedParameter
 from rtk.samples import Address, Request, Sample, Stream, Usage, addresses, canonical, current_stream, replicate
 
 MESSAGES = [{"role": "user", "content": "2 + 2?"}]
+names = st.text(max_size=4)  # shorter than the names of schemas and tools, in which the order of keys says something
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
     max_leaves=12,
 )
 paths = st.lists(st.integers(0, 4), max_size=4)
@@ -46,6 +47,13 @@ def test_the_order_of_keys_never_changes_canonical_json(value, rng):
     except UnsupportedParameter:  # text that is no valid Unicode
         return
     assert canonical(shuffled(value, rng)) == text
+
+
+@pytest.mark.parametrize("field", ["response_format", "tools", "extra_body"])
+def test_the_order_of_a_schema_s_properties_is_part_of_a_request(field):
+    """A model fills in the properties of a schema as they stand, so another order is another request."""
+    one, other = ({"properties": {name: {"type": "string"} for name in order}} for order in ("ab", "ba"))
+    assert request(**{field: one}).key != request(**{field: other}).key
 
 
 def test_one_and_one_point_zero_are_one_request():
