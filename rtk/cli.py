@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -131,7 +132,7 @@ def _account(arms: list[Any], lm: Any, seconds: float) -> None:
     out.print(f"{said} {seconds:.0f} s; samples are in {lm.store.path}", highlight=False, soft_wrap=True)
 
 
-_COLUMNS = ("task", "strategy", "budget", "accuracy", "95 % interval", "n", "samples", "tokens", "checks", "s/question")
+_COLUMNS = ("task", "strategy", "budget", "accuracy", "95 % CI", "n", "samples", "tokens", "checks", "s each")
 _LEFT = 3  # columns of words
 
 
@@ -145,12 +146,20 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="what more thinking buys, and costs", title_style="bold")
+    """The rows under the names of their tasks and how many questions each was asked; 80 columns hold it."""
+    table = Table(title="what more thinking buys, and costs", title_style="bold", box=SIMPLE_HEAD, pad_edge=False,
+                  padding=0)  # fmt: skip
+    size = _COLUMNS.index("n")
     for index, name in enumerate(_COLUMNS):
-        table.add_column(name, justify="left" if index < _LEFT else "right", no_wrap=True)
-    for index, row in enumerate(rows):
-        last = index + 1 == len(rows) or rows[index + 1]["task"] != row["task"]
-        table.add_row(*_cells(row), end_section=last)
+        if index not in (0, size):
+            table.add_column(name, justify="left" if index < _LEFT else "right", no_wrap=True)
+    asked = None
+    for row in rows:
+        cells = _cells(row)
+        if asked != (row["task"], cells[size]):
+            asked = (row["task"], cells[size])
+            table.add_row(f"[bold]{row['task']}[/]", f"n = {cells[size]}")
+        table.add_row(*(cell for index, cell in enumerate(cells) if index not in (0, size)))
     return table
 
 

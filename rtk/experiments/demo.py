@@ -33,7 +33,7 @@ class Arm:
     Attributes:
         task: what it is measured on.
         strategy: in the field's words.
-        budget: how long it may think, in words.
+        budget: how long it may think, in words: samples of a question, or proposals for each step of a tree.
         program: the program.
         measured: its result, once it has run.
     """
@@ -133,10 +133,10 @@ def _trees(task: Task) -> Iterator[Arm]:
     """Trees of one number at a time, and the two controls that say what the checker does by itself."""
     for branching in (2, 4):
         tree = _tree(task, branching, check=task.check)
-        yield Arm(task, "tree of thoughts", f"{branching} proposals a step", tree)
-    yield Arm(task, "tree, no checker", "4 proposals a step", _tree(task, 4, check=None))
+        yield Arm(task, "tree of thoughts", f"{branching} a step", tree)
+    yield Arm(task, "tree, unchecked", "4 a step", _tree(task, 4, check=None))
     chance = _tree(task, 4, check=task.check, propose=RandomProposer(task))
-    yield Arm(task, "random proposer, checked", "4 proposals a step", chance)
+    yield Arm(task, "random, checked", "4 a step", chance)
 
 
 def _tree(task: Task, branching: int, *, check: Any, propose: dspy.Module | None = None) -> TreeOfThoughts:

@@ -78,12 +78,12 @@ def test_a_second_run_draws_nothing_and_finds_the_same(server):
 def test_the_controls_show_what_the_checker_does_by_itself(server):
     """There is a tree without a checker, and a checker without a model: no sample, and as many checks at most."""
     rows = {(row["strategy"], row["budget"]): row for row in study(server).rows() if row["task"] == "hidden_sequence"}
-    tree = rows["tree of thoughts", "4 proposals a step"]
-    chance = rows["random proposer, checked", "4 proposals a step"]
+    tree = rows["tree of thoughts", "4 a step"]
+    chance = rows["random, checked", "4 a step"]
     assert chance["samples"] == chance["tokens"] == 0
     assert 0 < chance["checks"] <= SIZE * (4 + 2 * 4 + 2 * 4)
     assert 0 < tree["checks"] <= SIZE * (4 + 2 * 4 + 2 * 4)
-    assert rows["tree, no checker", "4 proposals a step"]["checks"] == 0
+    assert rows["tree, unchecked", "4 a step"]["checks"] == 0
 
 
 def test_progress_counts_up_to_all_questions(server):

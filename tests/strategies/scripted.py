@@ -60,6 +60,18 @@ def by_seed(answers=5):
     return lambda received: chain(received.body["seed"] % answers, f"seed {received.body['seed']}")
 
 
+class TwoSteps(dspy.Module):
+    """A user's module of two calls, the second of which depends on the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.draft = dspy.ChainOfThought("question -> answer")
+        self.final = dspy.ChainOfThought("question, draft -> answer")
+
+    def forward(self, question):
+        return self.final(question=question, draft=self.draft(question=question).answer)
+
+
 class Seen(list):
     """What arrived, as a watcher: `with rtk.watching(seen):`."""
 

@@ -6,7 +6,7 @@ import dspy
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scripted import PATIENCE, Seen, by_seed, chain, choices, model, serving, started
+from scripted import PATIENCE, Seen, TwoSteps, by_seed, chain, choices, model, serving, started
 
 import rtk
 from rtk.testing import ScriptedServer
@@ -245,18 +245,6 @@ def test_a_temperature_of_its_own_is_another_request():
 
 
 # --- the order of replies ---
-
-
-class TwoSteps(dspy.Module):
-    """A user's module of two calls, the second of which depends on the first."""
-
-    def __init__(self):
-        super().__init__()
-        self.draft = dspy.ChainOfThought("question -> answer")
-        self.final = dspy.ChainOfThought("question, draft -> answer")
-
-    def forward(self, question):
-        return self.final(question=question, draft=self.draft(question=question).answer)
 
 
 def told(program, lm):

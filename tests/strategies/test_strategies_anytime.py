@@ -7,22 +7,10 @@ import dspy
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scripted import Seen, asks, chain, chat, choices, field_of, model, serving, tree
+from scripted import Seen, TwoSteps, asks, chain, chat, choices, field_of, model, serving, tree
 
 import rtk
 from rtk.testing import ScriptedServer
-
-
-class TwoSteps(dspy.Module):
-    """A user's module of two calls, the second of which depends on the first."""
-
-    def __init__(self):
-        super().__init__()
-        self.draft = dspy.ChainOfThought("question -> answer")
-        self.final = dspy.ChainOfThought("question, draft -> answer")
-
-    def forward(self, question):
-        return self.final(question=question, draft=self.draft(question=question).answer)
 
 
 class Sides(rtk.Strategy):

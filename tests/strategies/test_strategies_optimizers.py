@@ -2,7 +2,7 @@
 
 import dspy
 import pytest
-from scripted import asks, chain, chat, field_of, serving, tree
+from scripted import TwoSteps, asks, chain, chat, field_of, serving, tree
 
 import rtk
 from rtk.testing import Reply
@@ -172,22 +172,12 @@ def test_only_the_winning_chain_goes_on_the_trace():
 
 def test_the_winning_run_of_a_module_goes_on_the_trace_whole():
     """All calls of the rollout that won, and none of the others'."""
-
-    class Twice(dspy.Module):
-        def __init__(self):
-            super().__init__()
-            self.draft = dspy.ChainOfThought("question -> answer")
-            self.final = dspy.ChainOfThought("question, draft -> answer")
-
-        def forward(self, question):
-            return self.final(question=question, draft=self.draft(question=question).answer)
-
     replies = {0: "a", 1: "b", 2: "b"}
 
     def script(received):
         return chain(field_of(received, "draft") or replies[received.body["seed"] % 3])
 
-    program = Twice()
+    program = TwoSteps()
     with serving(script, seed=4):
         found, trace = traced(rtk.SelfConsistency(program, samples=5), question="?")
     assert [entry[0] for entry in trace] == [program.draft.predict, program.final.predict]

@@ -2,7 +2,7 @@
 
 import dspy
 import pytest
-from scripted import chain, chat, choices, field_of, model, serving
+from scripted import TwoSteps, chain, chat, choices, field_of, model, serving
 
 import rtk
 from rtk.answers import Abstention, vote
@@ -191,19 +191,7 @@ def test_at_temperature_zero_an_abstention_counts_once():
     assert found.abstentions == {"malformed": 1}
 
 
-class Twice(dspy.Module):
-    """A user's module of two calls."""
-
-    def __init__(self):
-        super().__init__()
-        self.draft = dspy.ChainOfThought("question -> answer")
-        self.final = dspy.ChainOfThought("question, draft -> answer")
-
-    def forward(self, question):
-        return self.final(question=question, draft=self.draft(question=question).answer)
-
-
-@pytest.mark.parametrize("program", [Twice, lambda: rtk.ChainOfThought("question -> answer")])
+@pytest.mark.parametrize("program", [TwoSteps, lambda: rtk.ChainOfThought("question -> answer")])
 def test_at_temperature_zero_the_runs_of_a_module_count_once(program):
     """Rollouts that rest on the very same samples are one vote."""
     with serving(chain("a"), temperature=0):
@@ -239,7 +227,7 @@ def test_the_temperature_is_the_models_own_unless_given():
 def test_a_temperature_for_a_module_is_refused():
     """It would reach nothing."""
     with pytest.raises(StrategyError, match="temperature="):
-        rtk.SelfConsistency(Twice(), temperature=0.5)
+        rtk.SelfConsistency(TwoSteps(), temperature=0.5)
 
 
 @pytest.mark.parametrize("settings", [{"samples": 0}, {"samples": True}, {"samples": 2.0}, {"vote": "plurality"}])
