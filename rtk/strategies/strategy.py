@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dspy
 
@@ -41,6 +41,16 @@ class Strategy(dspy.Module):
     """
 
     settings: Settings
+
+    if TYPE_CHECKING:  # a checker, and completion in a notebook, know the evidence on what a call returns
+
+        def __call__(self, *args: Any, **inputs: Any) -> Prediction:
+            """Run it."""
+            ...
+
+        async def acall(self, *args: Any, **inputs: Any) -> Prediction:
+            """Run it, awaited."""
+            ...
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """A strategy has its settings before `__init__`, so that a subclass may forget to call it."""

@@ -87,6 +87,8 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     vote.load("vote.json")
     vote.deepcopy()
     pred = vote(question="…", budget=rtk.Budget(calls=7))
+    assert_type(pred, rtk.Prediction)
+    assert_type(pred.spent, rtk.Spent | None)
     print(pred.answer, pred.deliberation, pred.spent, pred.stopped, pred.confidence, pred.completions)
 
 
