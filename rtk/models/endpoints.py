@@ -9,10 +9,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rtk.errors import EndpointError
 from rtk.models.http import Pool
+from rtk.models.litellm_errors import no_provider
 from rtk.models.litellm_wire import LiteLLMWire, library
 from rtk.models.ollama_wire import OllamaWire
 from rtk.models.openai_wire import OpenAIWire
@@ -82,10 +83,7 @@ def _looked_up(model: str, client: Mapping[str, Any]) -> tuple[str, str]:
     try:
         name, provider, _, _ = litellm.get_llm_provider(model, api_base=client_base(client))
     except litellm.exceptions.BadRequestError:
-        raise EndpointError(
-            f"{model!r} names no provider that LiteLLM knows",
-            mend="write provider/model, for example openai/NAME with api_base= for an OpenAI-compatible server",
-        ) from None
+        raise no_provider(model) from None
     return provider, name
 
 
@@ -97,8 +95,10 @@ def transport(model: str, client: Mapping[str, Any], way: Way, server_n: bool | 
     """How to open the way to a model; nothing is opened yet.
 
     Raises:
-        EndpointError: where `transport="direct"` is asked for and rtk does not speak to that provider itself.
+        EndpointError: for an unknown `transport`, and for `"direct"` to a provider that rtk does not speak to itself.
     """
+    if way not in get_args(Way):
+        raise EndpointError(f"transport={way!r} is no way to a model", mend=f"one of {', '.join(get_args(Way))}")
     endpoint = None if way == "litellm" else direct_endpoint(model, client)
     if endpoint is not None:
         return lambda: _direct(model, endpoint, client)

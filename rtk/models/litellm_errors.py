@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from socket import gaierror
@@ -11,6 +12,7 @@ from rtk.models.secrets import hidden
 from rtk.models.wire import Fault, fault_of_status
 
 _BROKEN_OFF = {"ClientPayloadError", "ContentLengthError", "RemoteProtocolError", "IncompleteRead"}
+_NO_KEY = re.compile(r"missing (credentials|[\w ]*api key)", re.IGNORECASE)
 _ON_THE_WAY = {"ReadError", "ConnectError", "WriteError", "ClientOSError", "ServerDisconnectedError"}
 
 
@@ -33,7 +35,26 @@ def fault(model: str, error: Exception, secrets: Iterable[str], *, reached: bool
         return Fault("truncated", "the reply broke off, or is no JSON", retryable=True)
     if names & _ON_THE_WAY:
         return Fault("connection", type(behind[-1]).__name__, retryable=True)
-    return _of_status(model, error, behind, hidden(_words(error), secrets))
+    words = hidden(_words(error), secrets)
+    if "LLM Provider NOT provided" in words:
+        return no_provider(model)
+    return _without_key(model, words) if _NO_KEY.search(words) else _of_status(model, error, behind, words)
+
+
+def no_provider(model: str) -> EndpointError:
+    """The error of a model string that leads nowhere."""
+    return EndpointError(
+        f"{model!r} names no provider that LiteLLM knows",
+        mend="write provider/model, for example ollama_chat/NAME, or openai/NAME with api_base= for an "
+        "OpenAI-compatible server; the model that comes with rtk is 'embedded'",
+    )
+
+
+def _without_key(model: str, words: str) -> EndpointError:
+    return EndpointError(
+        f"there is no key for {model!r}: {' '.join(words.split()):.300}",
+        mend="set the environment variable it names, or pass api_key= to rtk.LM",
+    )
 
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:

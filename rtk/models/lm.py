@@ -95,6 +95,8 @@ class LM(dspy.LM):
         price: tuple[float, float] | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(model, str) or not model:
+            raise ModelError(f"{model!r} names no model", mend="for example rtk.LM('embedded')")
         if model_type != "chat":
             raise ModelError(
                 f"rtk.LM speaks chat, not {model_type!r}", mend="use dspy.LM, and rtk.LM.of(lm) to store it"
@@ -345,6 +347,12 @@ def _counts_dollars() -> bool:
 
 def _opener(model: str, client: dict, way: Way, server_n: bool | None, gguf: Any, slots: int, context: int) -> Any:
     if embedded.is_embedded(model):
+        unheard = sorted(client) + (["transport"] if way != "auto" else [])
+        if unheard:
+            raise UnsupportedParameter(
+                f"{', '.join(unheard)} would have no effect: {model!r} runs in this process",
+                mend="leave it out, or name the model at that endpoint, such as openai/NAME with api_base=",
+            )
         return lambda: embedded.EmbeddedWire(model, gguf, slots, context)
     if gguf is not None:
         raise ModelError(f"gguf= goes with 'embedded', not with {model!r}", mend="rtk.LM('embedded', gguf=PATH)")

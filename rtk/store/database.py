@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -55,6 +56,7 @@ class Database(diskcache.Cache):
             _close_all(self._connections)
         self._local = threading.local()
         self._lasting = True
+        self._file = self._file_there()
         close_in_children(self)
         # A connection is in a reference cycle of its own: without this it would outlive the store that was dropped.
         weakref.finalize(self, _close_all, self._connections).atexit = False
@@ -90,6 +92,18 @@ class Database(diskcache.Cache):
         with self._registering:
             self._connections.pop(threading.current_thread(), None)
         super().close()
+
+    @property
+    def there(self) -> bool:
+        """Whether its file still lies in its folder; SQLite would go on writing to one that was removed."""
+        return self._file_there() == self._file
+
+    def _file_there(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(Path(self.directory, DBNAME))
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def leave_behind(self, in_use: bool) -> None:
         """In a forked child: be rid of all that was inherited; what another thread was using cannot even be closed."""

@@ -30,6 +30,7 @@ class SampleStore:
     """Samples on disk, each at its address, written once.
 
     Threads and processes may share one. There is no eviction, and no copy in memory. A forked child may go on using it.
+    Where its folder is removed meanwhile, the next use makes it anew, empty.
 
     Args:
         path: the folder; by default `default_path()`. Made where it is missing. Other files in it are left alone.
@@ -235,6 +236,8 @@ class SampleStore:
     @contextmanager
     def _using(self, doing: str) -> Iterator[None]:
         with operation(), explained(doing, self._path, self._timeout):
+            if not self._database.there:
+                self._database = Database(self._path, self._timeout)
             yield
 
     def _report(self, row: str, damage: str) -> None:

@@ -97,7 +97,8 @@ class SelfConsistency(Strategy):
         """The field asked for, or the last output that is not reasoning; None where no chain has an answer."""
         names = next((list(chain.prediction.keys()) for chain in chains if chain.prediction is not None), [])
         if self.field is None or not names:
-            return next((name for name in reversed(names) if name not in NOT_ANSWERS), None)
+            answers = [name for name in names if name not in NOT_ANSWERS] or names
+            return answers[-1] if answers else None
         if self.field not in names:
             raise StrategyError(f"field={self.field!r} is no output of the chains", mend=f"one of {', '.join(names)}")
         return self.field

@@ -9,7 +9,7 @@ import pytest
 from serving import QUESTION, key, numbered, over, stored
 
 import rtk
-from rtk.errors import EndpointError
+from rtk.errors import EndpointError, UnsupportedParameter
 from rtk.testing import Reply, ScriptedServer
 
 MODELS = pytest.mark.parametrize(
@@ -158,6 +158,38 @@ def test_direct_to_a_place_without_an_address_is_refused(model, monkeypatch):
     with pytest.raises(EndpointError, match="cannot be reached with") as caught:
         rtk.LM(model, transport="direct")
     assert "api_base=" in caught.value.mend
+
+
+def test_a_model_of_no_provider_is_a_clear_error():
+    """The provider's name in front is what people forget."""
+    with pytest.raises(EndpointError, match="names no provider") as caught:
+        rtk.LM("gpt-nonsense")(QUESTION)
+    assert "provider/model" in caught.value.mend
+
+
+@pytest.mark.parametrize(("model", "variable"), [("openai/gpt-x", "OPENAI"), ("gemini/gemini-x", "GEMINI")])
+def test_a_hosted_model_without_a_key_is_a_clear_error(model, variable, monkeypatch):
+    """LiteLLM calls it the server's fault, which asking again would mend."""
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_API_BASE", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(EndpointError, match=f"no key for .*{variable}_") as caught:
+        rtk.LM(model)(QUESTION)
+    assert "api_key=" in caught.value.mend
+
+
+def test_an_unknown_transport_is_refused():
+    """A typo would otherwise be taken for "auto"."""
+    with pytest.raises(EndpointError, match="transport='http'") as caught:
+        rtk.LM("openai/x", transport="http")  # pyright: ignore[reportArgumentType]
+    assert "direct" in caught.value.mend
+
+
+@pytest.mark.parametrize("setting", [{"api_base": "http://127.0.0.1:1/v1"}, {"api_key": "k"}, {"transport": "litellm"}])
+def test_the_embedded_model_takes_no_connection(setting):
+    """Who names an endpoint means a model there, and would get this one's answers."""
+    with pytest.raises(UnsupportedParameter, match=next(iter(setting))) as caught:
+        rtk.LM("embedded", **setting)
+    assert "openai/NAME" in caught.value.mend
 
 
 def test_settings_that_direct_does_not_know_go_through_litellm():

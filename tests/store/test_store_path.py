@@ -1,12 +1,14 @@
 """Where a store lies, and folders that cannot hold one."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 import rtk
 from rtk.errors import StoreError
+from rtk.samples import Request, Sample, Stream, addresses
 from rtk.store import SampleStore, default_path
 
 
@@ -71,3 +73,17 @@ def test_a_read_only_folder_is_an_error_with_a_mend(tmp_path):
     with pytest.raises(StoreError) as caught:
         SampleStore(tmp_path)
     assert "RTK_CACHE=" in caught.value.mend
+
+
+def test_a_folder_removed_while_open_is_made_anew(tmp_path):
+    """SQLite would go on writing to the removed file, and everything drawn from then on would be lost."""
+    folder = tmp_path / "store"
+    request = Request.of("openai/small", [{"role": "user", "content": "2+2?"}], {"temperature": 0.7})
+    samples = [Sample(address, "4") for address in addresses(request, Stream(), 0, 2)]
+    with SampleStore(folder) as store:
+        store.write(request, samples)
+        shutil.rmtree(folder)
+        assert store.count() == 0
+        shutil.rmtree(folder)
+        store.write(request, samples)
+        assert SampleStore(folder).count() == 2

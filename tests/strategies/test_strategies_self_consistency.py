@@ -122,6 +122,14 @@ def test_reasoning_that_stands_last_is_not_voted_on():
         assert vote_of_three(question="?").answer == "a"
 
 
+def test_where_all_outputs_are_reasoning_the_last_one_is_voted_on():
+    """A signature may call its answer `thoughts`."""
+    script = lambda received: chat(reasoning="r", thoughts="ab"[received.choice == 0])  # noqa: E731
+    with serving(script):
+        found = rtk.SelfConsistency("question -> thoughts", samples=3)(question="?")
+    assert (found.thoughts, found.confidence.size) == ("a", 3)
+
+
 def test_a_field_that_no_chain_has_is_a_clear_error():
     """A typo would otherwise make every chain abstain."""
     with pytest.raises(StrategyError, match="field='anser'") as caught:
