@@ -19,7 +19,7 @@ from dspy.utils import DummyLM
 from dspy.utils.callback import with_callbacks
 
 from rtk.budget import Ceiling, current_budgets
-from rtk.errors import BudgetSpent, ModelError, SampleError
+from rtk.errors import BudgetSpent, ModelError, SampleError, UnsupportedParameter
 from rtk.events import watchers
 from rtk.models import embedded, endpoints
 from rtk.models.asking import Ask, Gathered, agather, gather
