@@ -34,9 +34,9 @@ def main() -> None:
         app()
     except RTKError as error:
         err.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        err.print(str(error), markup=False, highlight=False)
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
         if error.mend:
-            err.print(error.mend, markup=False, highlight=False)
+            err.print(error.mend, markup=False, highlight=False, soft_wrap=True)  # a command in it can be pasted
         raise SystemExit(1) from None
 
 
@@ -58,10 +58,8 @@ def model_get(name: Annotated[str, typer.Argument(help="Which one.")] = "smollm2
     """Fetch the embedded model, once."""
     from rtk.models import weights
 
-    found = weights.find(name)
-    if found is None:
-        with _bar("fetching") as step:
-            found = weights.get(name, progress=step)
+    with _bar("fetching") as step:
+        found = weights.get(name, progress=step)  # what is here already is verified, not fetched
     out.print(f"{name} is at {found}", highlight=False, soft_wrap=True)
 
 

