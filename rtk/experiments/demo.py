@@ -111,11 +111,9 @@ def _arms(size: int, seed: int) -> Iterator[Arm]:
 
 def _common(task: Task) -> Iterator[Arm]:
     """Direct, one chain, and votes: what every task has."""
-    for samples in (1, 8):
-        direct = dspy.Predict(task.signature)
-        direct.demos = [demo.without("reasoning") for demo in task.demos(SHOTS)]
-        vote = SelfConsistency(direct, samples, comparer=task.comparer)
-        yield Arm(task, "direct" if samples == 1 else "direct, vote", _samples(samples), vote)
+    direct = dspy.Predict(task.signature)
+    direct.demos = [demo.without("reasoning") for demo in task.demos(SHOTS)]
+    yield Arm(task, "direct", _samples(1), SelfConsistency(direct, 1, comparer=task.comparer))
     chain = ChainOfThought(task.signature)
     chain.predict.demos = task.demos(SHOTS)
     yield Arm(task, "chain of thought", _samples(1), chain)
