@@ -77,5 +77,6 @@ def _add(choice: dict[str, Any], delta: dict[str, Any]) -> None:
         if said.get(name):
             message[name] = message.get(name, "") + said[name]
     if tokens := (delta.get("logprobs") or {}).get("content"):
-        choice["logprobs"] = {"content": [*(choice["logprobs"] or {"content": []})["content"], *tokens]}
+        choice["logprobs"] = choice["logprobs"] or {"content": []}
+        choice["logprobs"]["content"] += tokens
     choice["finish_reason"] = delta.get("finish_reason") or choice["finish_reason"]
