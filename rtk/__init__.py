@@ -4,11 +4,11 @@ The map of the house, from the ground up; a room imports lower floors only.
 
     errors, samples, events     what can go wrong; requests, addresses and samples; what happens while it happens
     answers, statistics         text to answer to vote; numbers to estimates with intervals
-    budget, store, deliberation what may be spent; samples on disk; what happened on the way
+    budget, store, deliberation what may be spent; samples on disk and in recordings; what happened on the way
     models, tasks               `LM` and the ways to a model; questions with metrics and checkers
     strategies                  chain of thought, self-consistency, tree of thoughts, and your own
-    experiments                 programs measured on tasks
-    cli, testing                the command line; a scripted model server and `play`, for your own tests
+    experiments                 programs measured on tasks, compared and drawn
+    widgets, cli, testing       controls in a notebook; the command line; a scripted model server and `play`
 
 The names below load on first use, so that `import rtk` is light.
 """
@@ -19,14 +19,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rtk import answers, errors, statistics, tasks, testing
+    from rtk import answers, errors, experiments, statistics, tasks, testing
     from rtk.budget import Budget, Spent
     from rtk.deliberation import Deliberation
-    from rtk.errors import BudgetSpent, RTKError
+    from rtk.errors import BudgetSpent, NotRecorded, RTKError
     from rtk.events import watching
     from rtk.models import LM, LinesAdapter
     from rtk.samples import replicate
-    from rtk.store import SampleStore
+    from rtk.store import Recording, SampleStore, recording
     from rtk.strategies import (
         ChainOfThought,
         Outcome,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         TreeOfThoughts,
         ask,
     )
+    from rtk.widgets import Playground
 
 __version__ = "0.1.0"
 
@@ -47,9 +48,12 @@ __all__ = [
     "ChainOfThought",
     "Deliberation",
     "LinesAdapter",
+    "NotRecorded",
     "Outcome",
+    "Playground",
     "Prediction",
     "RTKError",
+    "Recording",
     "SampleStore",
     "SelfConsistency",
     "Setting",
@@ -59,6 +63,8 @@ __all__ = [
     "answers",
     "ask",
     "errors",
+    "experiments",
+    "recording",
     "replicate",
     "statistics",
     "tasks",
@@ -69,6 +75,7 @@ __all__ = [
 _ROOMS = {
     "answers": "rtk.answers",
     "errors": "rtk.errors",
+    "experiments": "rtk.experiments",
     "statistics": "rtk.statistics",
     "tasks": "rtk.tasks",
     "testing": "rtk.testing",
@@ -76,11 +83,11 @@ _ROOMS = {
 _NAMES = {
     "rtk.budget": ("Budget", "Spent"),
     "rtk.deliberation": ("Deliberation",),
-    "rtk.errors": ("BudgetSpent", "RTKError"),
+    "rtk.errors": ("BudgetSpent", "NotRecorded", "RTKError"),
     "rtk.events": ("watching",),
     "rtk.models": ("LM", "LinesAdapter"),
     "rtk.samples": ("replicate",),
-    "rtk.store": ("SampleStore",),
+    "rtk.store": ("Recording", "SampleStore", "recording"),
     "rtk.strategies": (
         "ChainOfThought",
         "Outcome",
@@ -91,6 +98,7 @@ _NAMES = {
         "TreeOfThoughts",
         "ask",
     ),
+    "rtk.widgets": ("Playground",),
 }
 _WHERE = {name: room for room, names in _NAMES.items() for name in names}
 

@@ -5,7 +5,9 @@ Ground floor: imports nothing of rtk.
     RTKError
     ├── StoreError            the sample store
     │   ├── UnsafeStore       a file that is no store of ours, or was tampered with
-    │   └── ServedModelChanged  another model answers under the same name
+    │   ├── ServedModelChanged  another model answers under the same name
+    │   └── RecordingError    a recording that cannot be read, written or found
+    │       └── NotRecorded   a replay asked for something that the recording does not hold
     ├── ModelError            the model or its endpoint
     │   ├── MissingExtra      an optional package is not installed
     │   ├── WeightsError      no weights, wrong weights, not a GGUF
@@ -53,6 +55,17 @@ class UnsafeStore(StoreError):
 
 class ServedModelChanged(StoreError):
     """The endpoint answers with another model than the one whose samples are already stored under this request."""
+
+
+class RecordingError(StoreError):
+    """A recording that cannot be read, written or found."""
+
+
+class NotRecorded(RecordingError):
+    """A replay asked for a sample that its recording does not hold.
+
+    The message names the model, the request, the index, and the nearest recorded request with what differs.
+    """
 
 
 class ModelError(RTKError):

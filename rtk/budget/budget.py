@@ -149,19 +149,19 @@ class Budget:
             )
         return amount
 
-    def _verdict_on_call(self) -> Verdict:
+    def _verdict_on_call(self, timed: bool) -> Verdict:
         if self._closed:
             return ("closed", self)
         if "calls" in self.limits and self._spent.calls + 1 > self.limits["calls"]:
             return ("calls", self)
-        return ("seconds", self) if self._late() else "yes"
+        return ("seconds", self) if timed and self._late() else "yes"
 
     def _late(self) -> bool:
         return "seconds" in self.limits and self.seconds >= self.limits["seconds"]
 
-    def _verdict(self, address: Address, ceiling: Ceiling, first: bool) -> Verdict:
+    def _verdict(self, address: Address, ceiling: Ceiling, first: bool, timed: bool) -> Verdict:
         """Whether this address may be asked for now. The caller holds the lock."""
-        if self._closed or self._late():
+        if self._closed or (timed and self._late()):
             return ("closed" if self._closed else "seconds", self)
         if address in self._charged or address in self._reserved:
             return "yes"
@@ -236,13 +236,18 @@ class _Locks:
             lock.release()
 
 
-def admit_call(budgets: Sequence[Budget]) -> Verdict:
-    """Charge one call to all budgets, or to none and say which one is spent, the innermost first."""
+def admit_call(budgets: Sequence[Budget], *, timed: bool = True) -> Verdict:
+    """Charge one call to all budgets, or to none and say which one is spent, the innermost first.
+
+    Args:
+        budgets: outermost first.
+        timed: whether the clock counts; in a replay, time stops where it stopped when it was recorded.
+    """
     for budget in budgets:
         budget.start()
     with _Locks(budgets):
         for budget in reversed(budgets):
-            verdict = budget._verdict_on_call()
+            verdict = budget._verdict_on_call(timed)
             if verdict != "yes":
                 return verdict
         for budget in budgets:
@@ -257,7 +262,7 @@ def refund_call(budgets: Sequence[Budget]) -> None:
             budget._spent = replace(budget._spent, calls=budget._spent.calls - 1)
 
 
-def admit(budgets: Sequence[Budget], address: Address, ceiling: Ceiling, *, first: bool) -> Verdict:
+def admit(budgets: Sequence[Budget], address: Address, ceiling: Ceiling, *, first: bool, timed: bool = True) -> Verdict:
     """Reserve a sample's ceiling in all budgets, or in none: admitted, not yet, or never.
 
     Args:
@@ -265,9 +270,10 @@ def admit(budgets: Sequence[Budget], address: Address, ceiling: Ceiling, *, firs
         address: of the sample; one already charged or reserved costs nothing more.
         ceiling: the most it may cost.
         first: whether it is the first of its ask; an ask without a bound on its tokens is decided at its first.
+        timed: whether the clock counts.
     """
     with _Locks(budgets):
-        verdicts = [budget._verdict(address, ceiling, first) for budget in reversed(budgets)]
+        verdicts = [budget._verdict(address, ceiling, first, timed) for budget in reversed(budgets)]
         refused = [verdict for verdict in verdicts if isinstance(verdict, tuple)]
         if refused:
             return refused[0]

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 from rtk import budget as ledger
 from rtk.budget import Budget, Ceiling, Cost
+from rtk.errors import ModelError
 from rtk.events import SampleArrived, Watcher, emit
 from rtk.models.drawing import Landing, leave
 from rtk.models.loop import submit, wait
 from rtk.models.source import Source
 from rtk.samples import Address, Missing, Request, Sample
+from rtk.store import Recording
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Ask:
 
     Attributes:
         keep: whether samples are read from the store and written to it.
+        recording: the recording in force, where there is one; it comes before the store.
+        adapter: the DSPy adapter in use, by name; a recording says so.
     """
 
     source: Source
@@ -37,6 +42,13 @@ class Ask:
     budgets: tuple[Budget, ...] = ()
     watchers: tuple[Watcher, ...] = ()
     keep: bool = True
+    recording: Recording | None = None
+    adapter: str = ""
+
+    @property
+    def replays(self) -> bool:
+        """Whether a recording answers it, and nothing else may."""
+        return self.recording is not None and self.recording.replays
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class Gathered:
 
     Attributes:
         results: a sample or a `Missing` for each address, in order, as far as the budgets went.
-        reused: the addresses that were in the store.
+        reused: the addresses that were in the store or the recording.
         stopped: the unit that ran out, where one did.
         budget: the budget it ran out in.
     """
@@ -77,7 +89,7 @@ class Gathering:
     admitted: int = 0
     called: bool = False
     reused: set[Address] = field(default_factory=set)
-    _stored: dict[Address, Sample] = field(default_factory=dict)
+    _known: dict[Address, Sample | Missing] = field(default_factory=dict)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
     _landings: dict[Address, Landing] = field(default_factory=dict)
 
@@ -92,33 +104,45 @@ class Gathering:
         return self.stop is not None or (self.called and self.admitted == len(self.wanted))
 
     def look(self) -> bool:
-        """Read the store; whether everything wanted is in it."""
-        if self.ask.keep and len(self._stored) < len(self.wanted):
-            self._stored = self.ask.source.read(self.wanted)
-        return len(self._stored) == len(self.wanted)
+        """Read the recording and the store; whether nothing is left to draw."""
+        if len(self._known) < len(self.wanted):
+            self._known = known(self.ask, self.wanted)
+        return self.ask.replays or len(self._known) == len(self.wanted)
 
     def admit(self) -> list[Address]:
         """Go on admitting, in index order; the admitted addresses that must be drawn."""
         if not self.called:
-            verdict = ledger.admit_call(self.ask.budgets)
+            verdict = ledger.admit_call(self.ask.budgets, timed=not self.ask.replays)
             if isinstance(verdict, tuple):
                 self.stop = verdict
             self.called = True
         new = []
         while not self.decided:
             address = self.wanted[self.admitted]
-            verdict = ledger.admit(self.ask.budgets, address, self.ask.ceiling, first=self.admitted == 0)
+            verdict = self._verdict(address)
             if verdict == "wait":
                 break
             if verdict != "yes":
                 self._refuse(verdict)
                 break
             self.admitted += 1
-            if address in self._stored:
-                self._land(address, self._stored[address], reused=True)
+            if address in self._known:
+                self._land(address, self._known[address], reused=True)
+            elif self.ask.recording is not None and self.ask.replays:
+                raise self.ask.recording.lacks(self.ask.request, address, self.ask.adapter)
             else:
                 new.append(address)
         return new
+
+    def _verdict(self, address: Address) -> ledger.Verdict:
+        """Whether an address is admitted; in a replay, time is over where it was over."""
+        budgets, timed = self.ask.budgets, not self.ask.replays
+        if self.ask.recording is not None and not timed:
+            late = {budget.limits["seconds"]: budget for budget in budgets if "seconds" in budget.limits}
+            limit = self.ask.recording.stopped(address, list(late))
+            if limit is not None:
+                return ("seconds", late[limit])
+        return ledger.admit(budgets, address, self.ask.ceiling, first=self.admitted == 0, timed=timed)
 
     def _refuse(self, verdict: tuple[str, Budget]) -> None:
         self.stop = verdict
@@ -127,8 +151,10 @@ class Gathering:
 
     def _land(self, address: Address, result: Sample | Missing, *, reused: bool) -> None:
         self.found[address] = result
-        if reused:
+        if reused and isinstance(result, Sample):
             self.reused.add(address)
+        if self.ask.recording is not None:
+            self.ask.recording.note(self.ask.request, result, self.ask.adapter)
         cost = Cost.of(result.usage) if isinstance(result, Sample) else None
         ledger.settle(self.ask.budgets, address, cost, reused=reused)
         emit(SampleArrived(result, reused), self.ask.watchers)
@@ -147,7 +173,7 @@ class Gathering:
         try:
             if after is not None:
                 await after.wait()
-            with ledger.watched(self.ask.budgets, settled, closed):
+            with ledger.watched(self.ask.budgets, settled, closed), self.remarked():
                 while not self.decided:
                     changed.clear()
                     self.look()
@@ -188,7 +214,8 @@ class Gathering:
         if not self.ask.budgets:
             await what
             return True
-        late = [(budget.deadline, budget) for budget in self.ask.budgets if budget.deadline is not None]
+        timed = () if self.ask.replays else self.ask.budgets
+        late = [(budget.deadline, budget) for budget in timed if budget.deadline is not None]
         deadline, budget = min(late, key=lambda pair: pair[0]) if late else (None, None)
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         waiting, closed = asyncio.ensure_future(what), asyncio.ensure_future(self._closed.wait())
@@ -202,6 +229,17 @@ class Gathering:
             shut = next((each for each in self.ask.budgets if each.closed), None)
             self.stop = ("closed", shut) if shut is not None else ("seconds", cast(Budget, budget))
         return came
+
+    @contextmanager
+    def remarked(self) -> Iterator[None]:
+        """Where there is no model to ask, say that the recording had no answer either."""
+        try:
+            yield
+        except ModelError as error:
+            if self.ask.recording is not None:
+                first = next((one for one in self.wanted if one not in self._known), self.wanted[0])
+                self.ask.recording.remark(error, self.ask.request, first, self.ask.adapter)
+            raise
 
     def _let_go(self) -> None:
         """Give back what is still reserved, and leave requests that nobody waits for."""
@@ -225,7 +263,24 @@ class Gathering:
             ledger.count_overdrawn(self.ask.budgets, beyond)
         whole = len(results) == len(self.ask.addresses)  # though perhaps at the last moment
         unit, budget = (None, None) if whole or self.stop is None else self.stop
+        if self.ask.recording is not None and unit == "seconds" and budget is not None:
+            first = self.ask.addresses[len(results)]
+            self.ask.recording.note_stop(self.ask.request, first, budget.limits[unit], self.ask.adapter)
         return Gathered(results, frozenset(self.reused), unit, budget)
+
+
+def known(ask: Ask, wanted: Sequence[Address]) -> dict[Address, Sample | Missing]:
+    """What is there of some addresses of an ask: in the recording, then in the store.
+
+    Where both hold some, the recording's are written to the store: it refuses samples of two models under one request.
+    """
+    found = ask.recording.find(wanted) if ask.recording is not None else {}
+    rest = [address for address in wanted if address not in found]
+    if not rest or not ask.keep or ask.replays:
+        return found
+    if recorded := [one for one in found.values() if isinstance(one, Sample)]:
+        ask.source.store.write(ask.request, recorded)
+    return {**found, **ask.source.read(rest)}
 
 
 def gather(ask: Ask) -> Gathered:
@@ -254,6 +309,7 @@ def begun(gathering: Gathering) -> bool:
     """Answer an ask from the store alone, where that is possible; whether it is done."""
     if gathering.look():
         gathering.admit()
-    if not gathering.decided:
-        gathering.ask.source.drawer(keep=gathering.ask.keep)  # opened here: what takes long must not hold up the loop
+    if not gathering.decided and not gathering.ask.replays:
+        with gathering.remarked():  # opened here: what takes long must not hold up the loop
+            gathering.ask.source.drawer(keep=gathering.ask.keep)
     return gathering.decided

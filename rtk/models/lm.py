@@ -32,7 +32,7 @@ from rtk.models.source import Source
 from rtk.models.wire import Transport
 from rtk.models.wrapped import WrappedWire
 from rtk.samples import Request, Stream, addresses, current_stream, of_connection, outside_a_request
-from rtk.store import SampleStore
+from rtk.store import SampleStore, current_recording
 
 logger = logging.getLogger("rtk")
 
@@ -231,7 +231,7 @@ class LM(dspy.LM):
         where = (stream or current_stream()).apart(rollout_id(merged.get("rollout_id")))
         return Ask(
             self._source, request, addresses(request, where, start, int(count)), self._ceiling(request),
-            current_budgets(), watchers(), keep,
+            current_budgets(), watchers(), keep, current_recording(), _adapter(),
         )  # fmt: skip
 
     def request(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Request:
@@ -376,3 +376,8 @@ def _pricing(model: str, price: tuple[float, float] | None, *, local: bool) -> A
     if given is not None or local:
         return lambda: given
     return lambda: listed(model)
+
+
+def _adapter() -> str:
+    """The DSPy adapter in use, by name."""
+    return type(dspy.settings.adapter or dspy.ChatAdapter()).__name__

@@ -1,4 +1,4 @@
-"""Samples at their addresses, on disk: written once, read ever after.
+"""Samples at their addresses, on disk: written once, read ever after. Recordings of them, in and out.
 
 Floor 1: imports the ground only.
 Knows no model: what is drawn, and when, is decided above.
@@ -6,6 +6,15 @@ Knows no model: what is drawn, and when, is decided above.
 
 from rtk.store.disk import TextDisk
 from rtk.store.paths import default_path
+from rtk.store.recordings import Recording, current_recording, recording
 from rtk.store.store import DamagedSample, SampleStore
 
-__all__ = ["DamagedSample", "SampleStore", "TextDisk", "default_path"]
+__all__ = [
+    "DamagedSample",
+    "Recording",
+    "SampleStore",
+    "TextDisk",
+    "current_recording",
+    "default_path",
+    "recording",
+]

@@ -182,6 +182,7 @@ class Outcome:
         completions: all candidates a reader may want as `pred.completions`, the chosen one first.
         deliberation: what happened.
         confidence: how sure the strategy is, with its interval.
+        vote: the `rtk.answers.Vote` behind it, where there was one.
     """
 
     prediction: dspy.Prediction
@@ -189,3 +190,4 @@ class Outcome:
     completions: Sequence[dspy.Prediction] = ()
     deliberation: Step | None = None
     confidence: Any = None
+    vote: Any = None

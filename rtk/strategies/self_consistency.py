@@ -91,6 +91,7 @@ class SelfConsistency(Strategy):
             completions=[_prediction(winner, name, result), *_others(chains, winner)],
             deliberation=_told(chains, result, name, self.vote),
             confidence=proportion(len(_winners(result)), result.votes),
+            vote=result,
         )
 
     def _voted_on(self, chains: Candidates) -> str | None:

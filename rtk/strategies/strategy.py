@@ -105,6 +105,7 @@ class Strategy(dspy.Module):
             spent=node.meter.spent,
             stopped=node.stopped,
             confidence=outcome.confidence,
+            vote=outcome.vote,
             seconds=node.seconds,
             abstentions=_abstentions(node.asked),
             cut=node.cut,

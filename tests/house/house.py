@@ -23,15 +23,19 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "floor 5": ("widgets", "cli", "testing"),
 }
 ROOF = "rtk"
-NOT_YET_BUILT = {"_html", "retrieval", "widgets"}
+NOT_YET_BUILT = {"retrieval"}
 
 # Third-party packages that may be imported inside a function, and why. Nothing else is: neither the standard
 # library nor a room of ours.
 LOADED_LATE = {
+    "IPython": "half a second to import; only a notebook needs it",
+    "altair": "half a second to import; only figures need it",
     "litellm": "a second to import; only some models need it",
     "math_verify": "brings sympy; only answers in LaTeX need it",
+    "pandas": "a second to import; only frames need it",
     "reasoning_gym": "brings a hundred generators; only its own tasks need it",
     "scipy": "half a second to import; only intervals need it",
+    "vl_convert": "the extra 'notebook'",
     "xllamacpp": "the extra 'local'",
 }
 # A command loads the rooms that it needs when it runs, so that `rtk --version` and `--help` answer at once.
