@@ -6,9 +6,12 @@ Floor 5: may import everything.
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +22,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 import rtk
-from rtk.errors import RTKError
+from rtk.errors import MissingExtra, RTKError
+from rtk.shipped import copy_notebooks
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Better answers from the same model.")
 model_app = typer.Typer(no_args_is_help=True, help="The embedded model's weights.")
@@ -104,6 +108,24 @@ def demo(
     _show(found.shown)
     out.print(_table(found.rows()))
     _account(found.arms, lm, time.perf_counter() - started)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Where the notebooks are copied to.")] = Path("rtk-notebooks"),
+) -> None:
+    """Open the notebooks that come with rtk in JupyterLab, as copies; other options are JupyterLab's."""
+    if find_spec("jupyterlab") is None:
+        raise MissingExtra("JupyterLab is not installed here", mend="pip install 'rtk-inference[notebook]'")
+    for path in copy_notebooks(folder):
+        err.print(f"copied {path}", highlight=False, soft_wrap=True)
+    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *context.args], cwd=folder)
+    while True:
+        try:
+            raise typer.Exit(server.wait())
+        except KeyboardInterrupt:  # JupyterLab asks back, and ends when it is told to
+            continue
 
 
 def _show(shown: Any) -> None:

@@ -1,11 +1,12 @@
 """Files that come with rtk and are no Python: browser files of the controls, recordings, notebooks.
 
 Ground: imports errors only.
-Knows no control, recording or notebook: a name becomes a path, nothing more.
+Knows no control, and nothing of what is in a recording or a notebook: a name becomes a path, a file a copy.
 """
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from pathlib import Path, PurePosixPath
 
@@ -38,6 +39,29 @@ def shipped(name: str) -> Path:
         f"{name!r} is missing from this installation of rtk ({_HERE})",
         mend="install rtk again, from its checkout or its wheel",
     )
+
+
+def copy_notebooks(folder: Path) -> list[Path]:
+    """Copy the notebooks and their recordings side by side into a folder; what is there already stays as it is.
+
+    Returns:
+        The files that were copied now.
+
+    Raises:
+        RTKError: where the folder cannot be written.
+    """
+    notebooks = sorted(shipped("notebooks").glob("*.ipynb"))
+    recordings = [shipped("cache") / f"{notebook.stem}.jsonl" for notebook in notebooks]
+    new = [path for path in (*notebooks, *recordings) if path.is_file() and not (folder / path.name).exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in new:
+            shutil.copyfile(path, folder / path.name)
+    except OSError as error:
+        raise RTKError(
+            f"cannot copy the notebooks to {folder}: {error}", mend="name another: rtk lab FOLDER"
+        ) from error
+    return [folder / path.name for path in new]
 
 
 def checkout() -> Path | None:

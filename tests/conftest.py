@@ -1,5 +1,6 @@
 """What holds for every test: a store of its own, no way off this machine, and a word on what is skipped and why."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -57,7 +58,7 @@ def loopback_only():
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what this machine cannot run; in CI nothing of the embedded model's may be skipped."""
+    """Skip what this machine cannot run; in CI nothing may be skipped."""
     for marker, missing in (("embedded", _without_embedded), ("browser", _without_browser)):
         marked = [item for item in items if item.get_closest_marker(marker)]
         reason = missing() if marked else None
@@ -80,6 +81,10 @@ def _without_embedded():
 
 
 def _without_browser():
+    if "CI" in os.environ:
+        return None
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed: pip install -e '.[test]'"
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return None
     return "no chromium on this machine"

@@ -7,10 +7,11 @@ Knows no model, no task and no prediction.
 from rtk.answers.checks import Check, Checker
 from rtk.answers.claims import Claim, check_arithmetic
 from rtk.answers.equality import Comparer, canonical, equal
-from rtk.answers.extraction import extract
+from rtk.answers.extraction import NOT_ANSWERS, extract
 from rtk.answers.votes import Abstention, Cluster, Vote, vote
 
 __all__ = [
+    "NOT_ANSWERS",
     "Abstention",
     "Check",
     "Checker",

@@ -12,6 +12,7 @@ from rtk.errors import AnswerError
 How = Literal["auto", "last_line", "boxed", "field"]
 MOST_BOXES = 50  # tried from the last one back, for texts that repeat an unclosed one
 NOT_ANSWERS = frozenset({"completed", "reasoning", "rationale", "thoughts"})
+"""Names of fields that lead to an answer and hold none."""
 
 _THINKING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _HEADER = re.compile(r"^[ \t]*\[\[ ## (\w+) ## \]\][ \t]*", re.MULTILINE)

@@ -93,13 +93,22 @@ class Spent:
         sums: dict[str, Any] = {name: None if None in pair else sum(pair) for name, pair in pairs.items()}
         return Spent(**sums)
 
+    def amounts(self) -> str:
+        """What it cost in one line, the same whether the samples were drawn or reused."""
+        return self._told("")
+
     def __str__(self) -> str:
-        price = "" if not self.dollars else f", ${self.dollars:.4f}"
         missing = f", {self.failed} failed" if self.failed else ""
-        return (
-            f"{self.calls} calls, {self.samples} samples ({self.drawn} drawn, {self.reused} reused{missing}), "
-            f"{self.tokens} tokens{price}"
-        )
+        return self._told(f" ({self.drawn} drawn, {self.reused} reused{missing})")
+
+    def _told(self, samples: str) -> str:
+        price = "" if not self.dollars else f", ${self.dollars:.4f}"
+        counted = f"{_counted(self.calls, 'call')}, {_counted(self.samples, 'sample')}{samples}"
+        return f"{counted}, {_counted(self.tokens, 'token')}{price}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def charge(cost: Cost, *, reused: bool) -> Spent:

@@ -1,4 +1,4 @@
-"""What happened on the way to an answer: a tree of steps, as data and as text.
+"""What happened on the way to an answer: a tree of steps, as data, as text and as HTML.
 
 Floor 1: pure; imports the ground only.
 Knows no model, no strategy and no prediction.

@@ -6,28 +6,20 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from rtk._html import JOINERS, visible
+
 LONGEST = 2000  # characters of one text that are looked at; two lines show fewer
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor
     r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # titles, links, device strings
     r"|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"
 )
-_JOINERS = "\u200c\u200d"
 
 
 def clean(text: object) -> str:
     """A text on one line without terminal escapes; other control characters become visible."""
     one = _ESCAPES.sub("", str(text)[:LONGEST])
-    return "".join(map(_visible, " ".join(one.split())))
-
-
-@lru_cache(maxsize=4096)
-def _visible(character: str) -> str:
-    kind = unicodedata.category(character)
-    if kind == "Cc":
-        return chr(0x2400 + ord(character)) if ord(character) < 32 else "�"
-    # Format characters can reorder what is read (bidirectional overrides); lone surrogates cannot be printed.
-    return "�" if kind == "Cs" or (kind == "Cf" and character not in _JOINERS) else character
+    return visible(" ".join(one.split()))
 
 
 def columns(text: str) -> int:
@@ -37,7 +29,7 @@ def columns(text: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _column(character: str) -> int:
-    if unicodedata.combining(character) or character in _JOINERS or unicodedata.category(character) == "Mn":
+    if unicodedata.combining(character) or character in JOINERS or unicodedata.category(character) == "Mn":
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rtk.deliberation.drawing import drawn
+from rtk.deliberation.page import page
 from rtk.errors import RTKError
 
 Kind = Literal["step", "chain", "vote", "thought", "check", "revision", "route", "ask"]
@@ -59,7 +60,7 @@ class Step:
 
 @dataclass(repr=False)
 class Deliberation:
-    """A tree of steps, printed as one: `print(prediction.deliberation)`.
+    """A tree of steps, printed as one with `print(prediction.deliberation)`, and shown as one in a notebook.
 
     Attributes:
         root: the step that holds all others.
@@ -105,6 +106,28 @@ class Deliberation:
         for _ in self.walk():  # a step within itself would be drawn forever
             pass
         return drawn(self.root, width, lines)
+
+    def html(self, steps: int | None = 200, characters: int | None = 1000) -> str:
+        """The tree for a notebook or a page: nested lists that fold, without a script or a stylesheet.
+
+        What became of a step is told by a sign and by a word. The path that was chosen is open, the rest folded; so
+        is text longer than a line. What a model wrote is escaped. It reads on a code host and in an exported or
+        untrusted notebook, too.
+
+        Args:
+            steps: the most that are shown; the chosen path and what is near the root come first, and always the
+                former. What is left out is counted. None for all.
+            characters: the most of one text that is shown, the rest being counted; None for all.
+
+        Raises:
+            RTKError: steps nested more than 200 deep, or within themselves.
+        """
+        for _ in self.walk():  # a step within itself would be drawn forever
+            pass
+        return page(self.root, steps, characters)
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
     def to_dict(self) -> dict[str, Any]:
         """The tree as JSON values; what has its default is left out.

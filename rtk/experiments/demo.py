@@ -13,20 +13,18 @@ from typing import Any
 import dspy
 
 from rtk.experiments.measuring import Measured, measure
+from rtk.experiments.programs import program, tree
 from rtk.models import LinesAdapter
 from rtk.samples import current_stream
-from rtk.strategies import ChainOfThought, SelfConsistency, TreeOfThoughts
 from rtk.tasks import Task, load
 
-SHOTS = 4  # worked demonstrations in every prompt: without any, so small a model scores 0
 MAX_TOKENS = 120  # a whole chain takes 80 at most; what goes on is a loop
-BREADTH = 2
 
 Progress = Callable[["Arm", int, int], None]
 """Called after each question with the arm under way, questions answered, and questions in all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Arm:
     """One row of the table: a strategy at one budget.
 
@@ -44,8 +42,12 @@ class Arm:
     program: dspy.Module
     measured: Measured | None = None
 
+    def __repr__(self) -> str:
+        found = "not measured" if self.measured is None else f"accuracy {self.measured.accuracy}"
+        return f"Arm({self.task.name}: {self.strategy}, {self.budget}: {found})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Demo:
     """What the study found.
 
@@ -64,6 +66,9 @@ class Demo:
         asks of one question, on average, as long as it took when drawn.
         """
         return [_row(arm, arm.measured) for arm in self.arms if arm.measured is not None]
+
+    def __repr__(self) -> str:
+        return "\n".join(["Demo:", *(f"  {arm!r}" for arm in self.arms)])
 
 
 def demo(
@@ -111,16 +116,10 @@ def _arms(size: int, seed: int) -> Iterator[Arm]:
 
 def _common(task: Task) -> Iterator[Arm]:
     """Direct, one chain, and votes: what every task has."""
-    direct = dspy.Predict(task.signature)
-    direct.demos = [demo.without("reasoning") for demo in task.demos(SHOTS)]
-    yield Arm(task, "direct", _samples(1), SelfConsistency(direct, 1, comparer=task.comparer))
-    chain = ChainOfThought(task.signature)
-    chain.predict.demos = task.demos(SHOTS)
-    yield Arm(task, "chain of thought", _samples(1), chain)
+    yield Arm(task, "direct", _samples(1), program("direct", task, samples=1))
+    yield Arm(task, "chain of thought", _samples(1), program("chain of thought", task))
     for samples in (4, 8):
-        vote = SelfConsistency(task.signature, samples, comparer=task.comparer)
-        vote.chain.predict.demos = task.demos(SHOTS)
-        yield Arm(task, "self-consistency", _samples(samples), vote)
+        yield Arm(task, "self-consistency", _samples(samples), program("self-consistency", task, samples=samples))
 
 
 def _samples(count: int) -> str:
@@ -130,23 +129,9 @@ def _samples(count: int) -> str:
 def _trees(task: Task) -> Iterator[Arm]:
     """Trees of one number at a time, and the two controls that say what the checker does by itself."""
     for branching in (2, 4):
-        tree = _tree(task, branching, check=task.check)
-        yield Arm(task, "tree of thoughts", f"{branching} a step", tree)
-    yield Arm(task, "tree, unchecked", "4 a step", _tree(task, 4, check=None))
-    chance = _tree(task, 4, check=task.check, propose=RandomProposer(task))
-    yield Arm(task, "random, checked", "4 a step", chance)
-
-
-def _tree(task: Task, branching: int, *, check: Any, propose: dspy.Module | None = None) -> TreeOfThoughts:
-    steps = len(task.demos(1)[0].answer.split(", "))
-    tree = TreeOfThoughts(
-        task.signature, BREADTH, branching, steps, check=check, values=0, separator=", ", propose=propose,
-        proposers=steps,
-    )  # fmt: skip
-    if propose is None:
-        for found, (_, proposer) in enumerate(tree.named_predictors()):
-            proposer.demos = task.partial_demos(SHOTS, found=found)
-    return tree
+        yield Arm(task, "tree of thoughts", f"{branching} a step", tree(task.signature, task, branching=branching))
+    yield Arm(task, "tree, unchecked", "4 a step", tree(task.signature, task, checked=False))
+    yield Arm(task, "random, checked", "4 a step", tree(task.signature, task, propose=RandomProposer(task)))
 
 
 class RandomProposer(dspy.Module):
@@ -171,21 +156,8 @@ class RandomProposer(dspy.Module):
 
 
 def _row(arm: Arm, measured: Measured) -> dict[str, Any]:
-    accuracy, spent = measured.accuracy, measured.spent
-    return {
-        "task": arm.task.name,
-        "strategy": arm.strategy,
-        "budget": arm.budget,
-        "accuracy": accuracy.value,
-        "low": accuracy.low,
-        "high": accuracy.high,
-        "n": accuracy.size,
-        "failed": measured.errors,
-        "samples": spent.samples,
-        "tokens": spent.completion_tokens,
-        "checks": _checks(arm, measured),
-        "seconds": measured.seconds,
-    }
+    named = {"task": arm.task.name, "strategy": arm.strategy, "budget": arm.budget}
+    return {**named, **measured.summary(), "checks": _checks(arm, measured), "seconds": measured.seconds}
 
 
 def _checks(arm: Arm, measured: Measured) -> int:

@@ -4,7 +4,7 @@ Floor 2: imports answers, store, budget and the ground.
 Knows no strategy and no task.
 """
 
-from rtk.models.asking import Ask, Gathered, Gathering, agather, begun, gather
+from rtk.models.asking import Ask, Gathered, Gathering, agather, begun, gather, glimpse
 from rtk.models.lines import LinesAdapter
 from rtk.models.lm import LM, lost
 from rtk.models.loop import on_background, refuse_on_background, submit
@@ -23,6 +23,7 @@ __all__ = [
     "begun",
     "fault_of_status",
     "gather",
+    "glimpse",
     "lost",
     "on_background",
     "refuse_on_background",

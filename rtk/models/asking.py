@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
 from rtk import budget as ledger
 from rtk.budget import Budget, Ceiling, Cost
-from rtk.errors import ModelError
+from rtk.errors import ModelError, RTKError
 from rtk.events import SampleArrived, Watcher, emit
 from rtk.models.drawing import Landing, leave
 from rtk.models.loop import submit, wait
@@ -87,7 +87,9 @@ class Gathering:
     found: dict[Address, Sample | Missing] = field(default_factory=dict)
     stop: tuple[str, Budget] | None = None
     admitted: int = 0
-    called: bool = False
+    decided_call: bool = False
+    charged: bool = False
+    refusal: RTKError | None = None
     reused: set[Address] = field(default_factory=set)
     _known: dict[Address, Sample | Missing] = field(default_factory=dict)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -100,8 +102,9 @@ class Gathering:
 
     @property
     def decided(self) -> bool:
-        """Whether admission is over: all of it, or a budget said never."""
-        return self.stop is not None or (self.called and self.admitted == len(self.wanted))
+        """Whether admission is over: all of it, or a budget or a recording said never."""
+        over = self.decided_call and self.admitted == len(self.wanted)
+        return over or self.stop is not None or self.refusal is not None
 
     def look(self) -> bool:
         """Read the recording and the store; whether nothing is left to draw."""
@@ -111,14 +114,12 @@ class Gathering:
 
     def admit(self) -> list[Address]:
         """Go on admitting, in index order; the admitted addresses that must be drawn."""
-        if not self.called:
-            verdict = ledger.admit_call(self.ask.budgets, timed=not self.ask.replays)
-            if isinstance(verdict, tuple):
-                self.stop = verdict
-            self.called = True
+        self._admit_call()
         new = []
         while not self.decided:
             address = self.wanted[self.admitted]
+            if self._stops_again(address):
+                break
             verdict = self._verdict(address)
             if verdict == "wait":
                 break
@@ -129,32 +130,57 @@ class Gathering:
             if address in self._known:
                 self._land(address, self._known[address], reused=True)
             elif self.ask.recording is not None and self.ask.replays:
+                ledger.release(self.ask.budgets, address)
                 raise self.ask.recording.lacks(self.ask.request, address, self.ask.adapter)
             else:
                 new.append(address)
         return new
 
+    def _admit_call(self) -> None:
+        if self.decided_call or self._stops_again(self.wanted[0], before_the_call=True):
+            return
+        verdict = ledger.admit_call(self.ask.budgets, timed=not self.ask.replays)
+        self.decided_call, self.charged = True, verdict == "yes"
+        self.stop = verdict if isinstance(verdict, tuple) else None
+
     def _verdict(self, address: Address) -> ledger.Verdict:
-        """Whether an address is admitted; in a replay, time is over where it was over."""
-        budgets, timed = self.ask.budgets, not self.ask.replays
-        if self.ask.recording is not None and not timed:
-            late = {budget.limits["seconds"]: budget for budget in budgets if "seconds" in budget.limits}
-            limit = self.ask.recording.stopped(address, list(late))
-            if limit is not None:
-                return ("seconds", late[limit])
-        return ledger.admit(budgets, address, self.ask.ceiling, first=self.admitted == 0, timed=timed)
+        timed = not self.ask.replays  # else time is over where it was over
+        return ledger.admit(self.ask.budgets, address, self.ask.ceiling, first=self.admitted == 0, timed=timed)
 
     def _refuse(self, verdict: tuple[str, Budget]) -> None:
         self.stop = verdict
         if self.admitted == 0:
+            self.charged = False
             ledger.refund_call(self.ask.budgets)
 
+    @property
+    def _deadlines(self) -> dict[float, Budget]:
+        """The budgets that have a deadline, by their seconds; of two alike the outer one, which began first."""
+        return {one.limits["seconds"]: one for one in reversed(self.ask.budgets) if "seconds" in one.limits}
+
+    def _stops_again(self, address: Address, *, before_the_call: bool = False) -> bool:
+        """In a replay: whether a deadline stopped the ask here when it was recorded; it does so again, at once."""
+        late = self._deadlines if self.ask.replays else {}
+        stop = self.ask.recording.stopped(address, late) if self.ask.recording is not None and late else None
+        if stop is None or stop.called is before_the_call:
+            return False
+        self.stop = ("seconds", late[stop.seconds])
+        for index in stop.beyond:
+            behind = replace(address, index=index)
+            if behind in self._known and self._verdict(behind) == "yes":
+                self._land(behind, self._known[behind], reused=True)
+        return True
+
     def _land(self, address: Address, result: Sample | Missing, *, reused: bool) -> None:
+        if self.ask.recording is not None:
+            try:
+                result = self.ask.recording.note(self.ask.request, result, self.ask.adapter)
+            except RTKError:
+                ledger.release(self.ask.budgets, address)
+                raise
         self.found[address] = result
         if reused and isinstance(result, Sample):
             self.reused.add(address)
-        if self.ask.recording is not None:
-            self.ask.recording.note(self.ask.request, result, self.ask.adapter)
         cost = Cost.of(result.usage) if isinstance(result, Sample) else None
         ledger.settle(self.ask.budgets, address, cost, reused=reused)
         emit(SampleArrived(result, reused), self.ask.watchers)
@@ -199,7 +225,10 @@ class Gathering:
     def _landed(self, address: Address, landing: Landing) -> None:
         if address in self._landings and not landing.cancelled() and landing.exception() is None:
             result = landing.result()
-            self._land(address, result, reused=isinstance(result, Sample) and not landing.take())
+            try:
+                self._land(address, result, reused=isinstance(result, Sample) and not landing.take())
+            except RTKError as error:
+                self.refusal = error  # raised where the ask is awaited
 
     async def _arrive(self) -> None:
         if self._landings and not await self._in_time(asyncio.wait(self._landings.values())):
@@ -208,6 +237,8 @@ class Gathering:
             if landing.done() and not landing.cancelled():
                 landing.result()  # raises what no retry mends
         await asyncio.sleep(0)  # let the last landings be counted
+        if self.refusal is not None:
+            raise self.refusal
 
     async def _in_time(self, what: Coroutine[Any, Any, Any]) -> bool:
         """Await something until a budget's deadline, or until one is closed; whether it came before that."""
@@ -263,24 +294,71 @@ class Gathering:
             ledger.count_overdrawn(self.ask.budgets, beyond)
         whole = len(results) == len(self.ask.addresses)  # though perhaps at the last moment
         unit, budget = (None, None) if whole or self.stop is None else self.stop
-        if self.ask.recording is not None and unit == "seconds" and budget is not None:
-            first = self.ask.addresses[len(results)]
-            self.ask.recording.note_stop(self.ask.request, first, budget.limits[unit], self.ask.adapter)
+        self._note_end(len(results), budget.limits[unit] if unit == "seconds" and budget is not None else None)
         return Gathered(results, frozenset(self.reused), unit, budget)
 
+    def _note_end(self, count: int, late: float | None) -> None:
+        """Tell the recording what was given under deadlines, and which of them came before the rest."""
+        recording, given = self.ask.recording, dict.fromkeys(self.ask.addresses[:count])
+        if recording is None or not self._deadlines:
+            return
+        recording.note_given(given, self._deadlines)
+        if late is not None:
+            first, beyond = self.ask.addresses[count], {address.index for address in self.found.keys() - given.keys()}
+            recording.note_stop(self.ask.request, first, late, self.charged, beyond, self.ask.adapter)
 
-def known(ask: Ask, wanted: Sequence[Address]) -> dict[Address, Sample | Missing]:
+
+def known(ask: Ask, wanted: Sequence[Address], *, to_draw: bool = True) -> dict[Address, Sample | Missing]:
     """What is there of some addresses of an ask: in the recording, then in the store.
 
-    Where both hold some, the recording's are written to the store: it refuses samples of two models under one request.
+    Where the rest is to be drawn, what the recording holds is written to the store first: the store refuses samples
+    of two models under one request.
     """
     found = ask.recording.find(wanted) if ask.recording is not None else {}
     rest = [address for address in wanted if address not in found]
     if not rest or not ask.keep or ask.replays:
         return found
-    if recorded := [one for one in found.values() if isinstance(one, Sample)]:
+    recorded = [one for one in found.values() if isinstance(one, Sample)]
+    if recorded and to_draw:
         ask.source.store.write(ask.request, recorded)
     return {**found, **ask.source.read(rest)}
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """What an ask would bring with nothing drawn.
+
+    Attributes:
+        gathered: what is there, in order; `stopped` is `"not drawn"` where something is not.
+        wanted: samples that its budgets admit; where what is there settles no more, those that it certainly would.
+    """
+
+    gathered: Gathered
+    wanted: int
+
+
+def glimpse(ask: Ask) -> Glimpse:
+    """Look at what is there of an ask, and draw nothing, record nothing, tell nobody."""
+    found, stop = known(ask, list(dict.fromkeys(ask.addresses)), to_draw=False), None
+    verdict, admitted = ledger.admit_call(ask.budgets, timed=False), set[Address]()
+    for address in dict.fromkeys(ask.addresses):
+        verdict = verdict if verdict != "yes" else ledger.admit(
+            ask.budgets, address, ask.ceiling, first=not admitted, timed=False
+        )  # fmt: skip
+        if verdict != "yes":
+            stop = verdict if isinstance(verdict, tuple) else None
+            break
+        admitted.add(address)
+        if (result := found.get(address)) is not None:
+            cost = Cost.of(result.usage) if isinstance(result, Sample) else None
+            ledger.settle(ask.budgets, address, cost, reused=True)
+    for address in admitted - found.keys():
+        ledger.release(ask.budgets, address)
+    results = [found[address] for address in ask.addresses if address in admitted and address in found]
+    if not admitted <= found.keys() or verdict == "wait":
+        stop = ("not drawn", ask.budgets[-1] if ask.budgets else None)
+    unit, budget = stop or (None, None)
+    return Glimpse(Gathered(results, frozenset(found), unit, budget), len(admitted))
 
 
 def gather(ask: Ask) -> Gathered:

@@ -37,6 +37,9 @@ class LinesAdapter(dspy.ChatAdapter):
     def __init__(self, callbacks: list[Any] | None = None) -> None:
         super().__init__(callbacks, use_json_adapter_fallback=False)
 
+    def __repr__(self) -> str:
+        return "LinesAdapter()"
+
     def format_system_message(self, signature: Signature) -> str:
         """The instructions, what an input's name does not say, and the lines to reply in."""
         told = [f"{name} is {desc}." for name, field in signature.input_fields.items() if (desc := _description(field))]

@@ -12,6 +12,8 @@ from rtk.store.tape import Tape
 
 _SHOWN = 60  # characters of each side of a difference
 _COMPARED = 8  # requests compared letter by letter, of those that agree in most fields
+_ABSENT = object()
+_ONLY = "nothing but empty fields, or their order"
 
 
 def explanation(tape: Tape, request: Request, address: Address, adapter: str) -> str:
@@ -35,9 +37,14 @@ def _why(tape: Tape, request: Request, address: Address, adapter: str) -> str:
 def _of_this_request(tape: Tape, address: Address) -> str:
     held = [one.index for one in tape.samples if (one.key, one.stream) == (address.key, address.stream)]
     if held:
-        return f"Of this request and stream it holds {len(held)} samples, the last at index {max(held)}."
+        count = "1 sample" if len(held) == 1 else f"{len(held)} samples"
+        return f"Of this request and stream it holds {count}, the last at index {max(held)}."
     streams = sorted({one.stream for one in tape.samples if one.key == address.key})
-    return f"Of this request it holds samples of the streams {', '.join(streams[:8]) or 'none'}."
+    if not streams:
+        return "Of this request it holds no sample, only what did not come."
+    named = f"streams {', '.join(streams[:8])}" if len(streams) > 1 else f"stream {streams[0]}"
+    more = f" and {len(streams) - 8} more" if len(streams) > 8 else ""
+    return f"Of this request it holds samples of {named}{more}."
 
 
 def _nearest(tape: Tape, request: Request) -> str:
@@ -45,10 +52,10 @@ def _nearest(tape: Tape, request: Request) -> str:
     ranked = sorted(tape.requests.values(), key=lambda one: (-_agreement(one, asked), one.key))[:_COMPARED]
     nearest = max(ranked, key=lambda one: SequenceMatcher(None, one.body, request.body, autojunk=False).quick_ratio())
     recorded = dict(_leaves(nearest.value))
-    differing = [name for name in {**recorded, **asked} if recorded.get(name) != asked.get(name)]
-    told = "; ".join(_difference(name, recorded.get(name), asked.get(name)) for name in differing[:3])
-    more = f"; and {len(differing) - 3} fields more" if len(differing) > 3 else ""
-    return f"The nearest recorded request ({nearest.key[:12]}) differs in {told}{more}."
+    names = [name for name in {**recorded, **asked} if _differ(recorded, asked, name)]
+    told = "; ".join(_difference(name, recorded.get(name, _ABSENT), asked.get(name, _ABSENT)) for name in names[:3])
+    more = f"; and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"The nearest recorded request ({nearest.key[:12]}) differs in {told or _ONLY}{more}."
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -63,17 +70,26 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
+def _differ(recorded: dict[str, Any], asked: dict[str, Any], name: str) -> bool:
+    pair = recorded.get(name, _ABSENT), asked.get(name, _ABSENT)
+    return pair[0] != pair[1] or type(pair[0]) is not type(pair[1])  # True is no 1
+
+
 def _agreement(request: Request, asked: dict[str, Any]) -> int:
-    return sum(asked.get(name, _leaves) == value for name, value in _leaves(request.value))
+    return sum(asked.get(name, _ABSENT) == value for name, value in _leaves(request.value))
 
 
 def _difference(name: str, recorded: Any, asked: Any) -> str:
-    """Both sides of a field, from a little before the place where they part."""
+    """Both sides of a field; of texts, from a little before the place where they part."""
     if not (isinstance(recorded, str) and isinstance(asked, str)):
-        return f"{name}: recorded {recorded!r:.{_SHOWN}}, asked {asked!r:.{_SHOWN}}"
+        return f"{name}: recorded {_shown(recorded)}, asked {_shown(asked)}"
     pairs = zip(recorded, asked, strict=False)
     parting = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(recorded), len(asked)))
     start = max(0, parting - 20)
     before = "…" if start else ""
     sides = [f"{before}{text[start : start + _SHOWN]}" for text in (recorded, asked)]
     return f"{name}: recorded {sides[0]!r}, asked {sides[1]!r}"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is _ABSENT else f"{value!r:.{_SHOWN}}"

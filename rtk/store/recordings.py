@@ -7,17 +7,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+import weakref
+from collections import Counter
+from collections.abc import Collection, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import dspy
 
-from rtk.errors import NotRecorded, RecordingError
+from rtk.errors import NotRecorded, RecordingError, ServedModelChanged
 from rtk.samples import Address, Missing, Request, Sample
 from rtk.shipped import checkout, shipped
 from rtk.store.nearest import explanation
-from rtk.store.tape import Tape, load
+from rtk.store.tape import Entry, Stop, Tape, alone, load
 
 logger = logging.getLogger("rtk")
 
@@ -26,6 +29,7 @@ SOON = 1.0  # seconds from the first unsaved sample to the next saving, at least
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 
 _standing: list[Recording] = []  # those that hold for the whole process; the last one is in force
+_made: weakref.WeakSet[Recording] = weakref.WeakSet()
 
 
 def current_recording() -> Recording | None:
@@ -46,8 +50,14 @@ def recording(path_or_stem: str | os.PathLike[str], mode: Mode = "auto") -> Reco
     * `"auto"`: from the file, then the store, then the model; what is new is added to the file. What failed when it was
       recorded is asked for again.
     * `"replay"`: from the file alone. What failed fails again, a deadline stops where it stopped, and a sample that is
-      not in it raises `NotRecorded`. The environment's `RTK_RECORDING=replay` makes `"auto"` mean this.
+      not in it raises `NotRecorded`.
     * `"record"`: as `"auto"`, into a new file that holds only what was asked for since.
+
+    `RTK_RECORDING=replay` (or `record`) in the environment makes `"auto"` mean that, so that a notebook can be checked,
+    or recorded anew, without an edit.
+
+    In a recording, an address holds one sample, also for an LM with `cache=False`. A plain call for a file that a
+    standing recording writes takes its place, as when a notebook's first cell is run again.
 
     >>> rtk.recording("my-study")  # doctest: +SKIP
     >>> with rtk.recording("my-study", mode="replay"):  # doctest: +SKIP
@@ -60,7 +70,7 @@ def recording(path_or_stem: str | os.PathLike[str], mode: Mode = "auto") -> Reco
         mode: see above.
 
     Raises:
-        RecordingError: for a file that cannot be read, or, in `"replay"`, is not there.
+        RecordingError: for a name that names none, and a file that cannot be read or, in `"replay"`, is not there.
     """
     return Recording(path_or_stem, mode)
 
@@ -75,20 +85,23 @@ class Recording:
     def __init__(self, path_or_stem: str | os.PathLike[str], mode: Mode = "auto") -> None:
         if mode not in get_args(Mode):
             raise RecordingError(f"mode={mode!r}", mend=f"one of {', '.join(get_args(Mode))}")
-        if mode == "auto" and os.environ.get("RTK_RECORDING") == "replay":
-            mode = "replay"
-        self._name, self.mode = os.fspath(path_or_stem), mode
+        self._relieved = _saved(_places(path_or_stem)[1])
         source, self._path = _places(path_or_stem)
-        _relieve(self._path)
-        if mode == "replay" and source is None:
-            raise RecordingError(f"there is no recording {self._path}", mend="record one first: mode='auto'")
+        self._name, self.mode = os.fspath(path_or_stem), _wanted() or mode if mode == "auto" else mode
+        if self.replays and source is None:
+            raise RecordingError(f"there is no recording {self._path}", mend=_drawn_with(self._name))
+        self._stamp = _stamp(self._path)  # before reading: what is written meanwhile is seen later
         self._known = load(source) if source is not None else Tape()
         self._kept = Tape() if mode == "record" else self._known
-        self._lock, self._saving, self._pid = threading.Lock(), threading.Lock(), os.getpid()
-        self._unsaved, self._took, self._stamp = False, 0.0, _stamp(self._path)
+        self._turns = Counter[tuple[Address, float]]()
+        self._pid, self._unsaved, self._took, self._missed = os.getpid(), False, 0.0, 0
         self._timer: threading.Timer | None = None
-        self._missed = 0
         self._context: Any = None
+        self._renew()
+        _made.add(self)
+        for other in self._relieved:
+            _standing.remove(other)
+            other._relieved = []
         _standing.append(self)
 
     # --- what a user reads and calls ---
@@ -116,20 +129,18 @@ class Recording:
         Raises:
             RecordingError: where the file cannot be written.
         """
-        if self in _standing:
-            _standing.remove(self)
+        self._stand_back([])
         self.save()
 
     def __enter__(self) -> Self:
-        if self in _standing:
-            _standing.remove(self)
+        self._stand_back(self._relieved)
         self._context = dspy.context(rtk_recording=self)
         self._context.__enter__()
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         self._context.__exit__(kind, error, traceback)
-        self.stop()
+        self.save()
         if self._missed and error is None:
             logger.warning("%r lacked samples %d times, and something between went on without them", self, self._missed)
 
@@ -148,12 +159,15 @@ class Recording:
         with self._saving:
             with self._lock:
                 timer, self._timer = self._timer, None
-                due = self._unsaved and self._pid == os.getpid()
-                self._unsaved = False
+                due, self._unsaved = self._unsaved and self._pid == os.getpid(), False
             if timer is not None:
                 timer.cancel()
-            if due:
-                self._write()
+            try:
+                if due:
+                    self._write()
+            except RecordingError:
+                self._unsaved = True  # and so tried again, at the end at the latest
+                raise
 
     # --- what the layers that draw use ---
 
@@ -165,34 +179,55 @@ class Recording:
     def find(self, addresses: Iterable[Address]) -> dict[Address, Sample | Missing]:
         """What the file holds of some addresses; failures only in a replay."""
         with self._lock:
-            found: dict[Address, Sample | Missing] = {}
-            for address in addresses:
-                if address in self._known.samples:
-                    found[address] = self._known.samples[address]
-                elif self.replays and address in self._known.missing:
-                    found[address] = Missing(address, self._known.missing[address])
-            return found
+            held = {**self._known.missing, **self._known.samples} if self.replays else self._known.samples
+            return {address: held[address] for address in addresses if address in held}
 
-    def stopped(self, address: Address, seconds: Sequence[float]) -> float | None:
-        """In a replay: which of these deadlines stopped an ask before this address when it was recorded."""
-        stops = self._known.stops if self.replays else ()
-        return next((limit for limit in seconds if (address, limit) in stops), None)
+    def stopped(self, address: Address, limits: Iterable[float]) -> Stop | None:
+        """In a replay: where one of these deadlines stopped an ask at this address, the ask being as it was then."""
+        if not self.replays:
+            return None
+        with self._lock:
+            places = [(address, limit, self._turns[address, limit]) for limit in limits]
+            return next((self._known.stops[place] for place in places if place in self._known.stops), None)
 
-    def note(self, request: Request, content: Sample | Missing, adapter: str) -> None:
-        """Keep a sample, or the kind of a failure."""
-        self._note(request, content.address, content if isinstance(content, Sample) else content.kind, adapter)
+    def note(self, request: Request, content: Sample | Missing, adapter: str) -> Sample | Missing:
+        """Keep a sample, or the kind of a failure; what is at that address from now on: the first sample stays.
 
-    def note_stop(self, request: Request, address: Address, seconds: float, adapter: str) -> None:
-        """Keep that a deadline stopped an ask before this address."""
-        self._note(request, address, float(seconds), adapter)
+        Raises:
+            ServedModelChanged: for a sample of another model than the request's first one; it is not kept.
+            UnsupportedParameter: for one that no file can carry.
+        """
+        if self.replays:
+            return content
+        with self._lock:
+            if isinstance(content, Sample) and content.address not in self._known.samples:
+                self._refuse_another_model(request, content.served_model)
+                content.to_json()
+            self._add(request, content, adapter)
+            return self._kept.samples.get(content.address, content)
+
+    def note_given(self, addresses: Collection[Address], limits: Collection[float]) -> None:
+        """Note that an ask under such deadlines was given these: none of them stopped it there, as perhaps before."""
+        with self._lock:
+            for address, limit in product(addresses, limits):
+                place = (address, limit, self._turn(address, limit))
+                if not self.replays and self._kept.stops.pop(place, None) is not None:
+                    self._changed()
+
+    def note_stop(
+        self, request: Request, address: Address, seconds: float, called: bool, beyond: Iterable[int], adapter: str
+    ) -> None:
+        """Keep that a deadline stopped an ask at this address; see `Stop`."""
+        with self._lock:
+            stop = Stop(address, seconds, called, tuple(sorted(beyond)), self._turn(address, seconds))
+            if not self.replays:
+                self._add(request, stop, adapter)
 
     def lacks(self, request: Request, address: Address, adapter: str) -> NotRecorded:
         """The error for a replay that asks for more than the file holds."""
-        self._missed += 1
-        return NotRecorded(
-            f"{self!r}: {self._explained(request, address, adapter)}",
-            mend=f"mode='auto' draws it and adds it: rtk.recording({self._name!r})",
-        )
+        with self._lock:
+            self._missed += 1
+        return NotRecorded(f"{self!r}: {self._explained(request, address, adapter)}", mend=_drawn_with(self._name))
 
     def remark(self, error: BaseException, request: Request, address: Address, adapter: str) -> None:
         """Say on an error of a model's why the model was asked at all."""
@@ -202,75 +237,145 @@ class Recording:
 
     # --- inside ---
 
+    def _stand_back(self, others: list[Recording]) -> None:
+        """Hold for the process no longer; others do in its place."""
+        if self in _standing:
+            at = _standing.index(self)
+            _standing[at : at + 1] = others
+        self._relieved = []
+
     def _explained(self, request: Request, address: Address, adapter: str) -> str:
         with self._lock:
             return explanation(self._known, request, address, adapter)
 
-    def _note(self, request: Request, address: Address, content: Sample | str | float, adapter: str) -> None:
-        if self.replays:
-            return
-        with self._lock:
-            news = self._kept.add(request, address, content) or adapter not in self._kept.adapters
-            self._kept.adapters.add(adapter)
-            if self._kept is not self._known:
-                self._known.add(request, address, content)
-            self._unsaved = self._unsaved or news
-            if news and self._timer is None:
-                self._timer = threading.Timer(max(SOON, 20 * self._took), self._save_in_time)
-                self._timer.daemon = True
-                self._timer.start()
+    def _refuse_another_model(self, request: Request, name: str | None) -> None:
+        known = self._known.served.get(request.key)
+        if known is not None and name is not None and name != known:
+            raise ServedModelChanged(
+                f"{request!r} was answered by {known!r} in {self!r} and now by {name!r}: samples of two models would "
+                "be mixed",
+                mend=f'give the new one addresses of its own: rtk.LM({request.model!r}, revision="{name}")',
+            )
+
+    def _turn(self, address: Address, limit: float) -> int:
+        """How many asks under such a limit came to this address before; one more has."""
+        self._turns[address, limit] += 1
+        return self._turns[address, limit] - 1
+
+    def _add(self, request: Request, entry: Entry, adapter: str) -> None:
+        news = self._kept.add(request, entry) or adapter not in self._kept.adapters
+        self._kept.adapters.add(adapter)
+        if self._kept is not self._known:
+            self._known.add(request, entry)
+        if news:
+            self._changed()
+
+    def _changed(self) -> None:
+        self._unsaved = True
+        if self._timer is None and self._pid == os.getpid():
+            self._timer = threading.Timer(max(SOON, 20 * self._took), self._save_in_time)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _save_in_time(self) -> None:
         try:
             self.save()
         except RecordingError as error:
             logger.warning("%s", error)
-            self._unsaved = True  # and so tried again, at the end at the latest
 
     def _write(self) -> None:
         started = time.perf_counter()
-        other = load(self._path) if self.mode == "auto" and _stamp(self._path) not in (None, self._stamp) else None
-        with self._lock:
-            if other is not None:  # another process has written meanwhile: lose nothing of it
-                self._kept.take_in(other)
-            snapshot = self._kept.copy()
-        snapshot.save(self._path)
-        self._stamp, self._took = _stamp(self._path), time.perf_counter() - started
+        with alone(self._path):
+            new = self.mode == "auto" and _stamp(self._path) not in (None, self._stamp)
+            other = load(self._path) if new else Tape()
+            with self._lock:
+                self._kept.take_in(other)  # another process has written meanwhile: lose nothing of it
+                snapshot = self._kept.copy()
+            snapshot.save(self._path)
+            self._stamp = _stamp(self._path)
+        self._took = time.perf_counter() - started
+
+    def _renew(self) -> None:
+        """Locks, at the start and again in a forked child, for which its parent's may stay locked."""
+        self._lock, self._saving = threading.Lock(), threading.Lock()
 
 
 def _places(path_or_stem: str | os.PathLike[str]) -> tuple[Path | None, Path]:
-    """The file to read, None where there is none, and the file to write."""
-    given = os.fspath(path_or_stem)
-    if not isinstance(path_or_stem, str) or given.endswith(_SUFFIXES) or os.path.basename(given) != given:
-        path = Path(given).expanduser().absolute()
-        path = path if path.name.endswith(_SUFFIXES) else path.with_name(f"{path.name}.jsonl")
-        return (path if path.exists() else None), path
-    here = [Path.cwd() / f"{given}{suffix}" for suffix in _SUFFIXES]
-    ours = [shipped("cache") / f"{given}{suffix}" for suffix in _SUFFIXES]
-    found = next((path for path in [*here, *ours] if path.is_file()), None)
-    if found is not None and (found in here or checkout() is not None):
-        return found, found
+    """The file to read, None where there is none, and the file to write.
+
+    Raises:
+        RecordingError: for what names no file.
+    """
+    try:
+        given = os.fspath(path_or_stem)
+        if not isinstance(path_or_stem, str) or given.endswith(_SUFFIXES) or os.path.basename(given) != given:
+            return _at(Path(given))
+        return _of_stem(given)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise RecordingError(
+            f"{path_or_stem!r:.200} names no recording: {error}", mend="for example rtk.recording('my-study')"
+        ) from error
+
+
+def _at(given: Path) -> tuple[Path | None, Path]:
+    path = given.expanduser()
+    path = path if path.name.endswith(_SUFFIXES) else path.with_name(f"{path.name}.jsonl")
+    path = path.resolve()  # a link goes on pointing to its file
+    return (path if path.exists() else None), path
+
+
+def _of_stem(stem: str) -> tuple[Path | None, Path]:
+    if stem in ("", ".", ".."):
+        raise ValueError("it is no name")
+    here = [Path.cwd() / f"{stem}{suffix}" for suffix in _SUFFIXES]
+    ours = [shipped("cache") / f"{stem}{suffix}" for suffix in _SUFFIXES]
+    found = next((path.resolve() for path in [*here, *ours] if path.exists()), None)
     working = checkout()
+    if found is not None and (working is not None or found.parent == here[0].parent):
+        return found, found
     inside = working is not None and Path.cwd().is_relative_to(working)
-    return found, (ours if inside else here)[0]
+    return found, (ours if inside else here)[0].resolve()
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     """What changes when somebody else writes the file."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _relieve(path: Path) -> None:
-    """End a standing recording of the same file, as when a notebook's first cell is run again."""
-    for other in [one for one in _standing if one.path == path]:
-        other.stop()
+def _saved(path: Path) -> list[Recording]:
+    """The standing recordings of a file, which now holds all of theirs."""
+    found = [one for one in _standing if one.path == path]
+    for one in found:
+        one.save()
+    return found
+
+
+def _wanted() -> Mode | None:
+    """The mode that the environment asks for in place of `"auto"`."""
+    named = os.environ.get("RTK_RECORDING")
+    return next((mode for mode in get_args(Mode) if mode == named), None)
+
+
+def _drawn_with(name: str) -> str:
+    """The mend for what is not recorded."""
+    first = "take RTK_RECORDING=replay out of the environment; then " if _wanted() == "replay" else ""
+    return f"{first}mode='auto' draws it and adds it: rtk.recording({name!r})"
 
 
 @atexit.register
 def _save_all() -> None:
     for standing in list(_standing):
         standing._save_in_time()
+
+
+def _renew_all() -> None:
+    for one in list(_made):
+        one._renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

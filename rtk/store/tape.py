@@ -9,22 +9,56 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import operator
 import os
+import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rtk.errors import RecordingError, RTKError
-from rtk.samples import Address, Request, Sample, canonical
+from rtk.samples import Address, Missing, Request, Sample, canonical
 from rtk.shipped import DISTRIBUTION
 from rtk.store.layout import LONGEST, sample_row
 
+if sys.platform != "win32":
+    import fcntl
+
 FORMAT = 1
 """Version of the file; a reader refuses any other."""
+
+_AGAIN = "take the file from where it was written, or remove it and record again"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a deadline stopped an ask.
+
+    Attributes:
+        address: the first that was not given.
+        seconds: the limit of the budget.
+        called: whether the ask counted as a call.
+        beyond: indices of samples that had come behind that first one: paid, not given.
+        turn: how many asks under such a limit had come to this address before.
+    """
+
+    address: Address
+    seconds: float
+    called: bool = True
+    beyond: tuple[int, ...] = ()
+    turn: int = 0
+
+    @property
+    def place(self) -> tuple[Address, float, int]:
+        """What tells it from others."""
+        return self.address, self.seconds, self.turn
+
+
+Entry = Sample | Missing | Stop
 
 
 @dataclass(eq=False)
@@ -34,74 +68,81 @@ class Tape:
     Attributes:
         requests: by key.
         samples: by address.
-        missing: the kind of failure, by the address of what did not come.
-        stops: where a deadline stopped an ask: the first address that was not given, and the budget's seconds.
+        missing: what did not come, by address; of the reason only the kind.
+        stops: where a deadline stopped an ask, by `Stop.place`.
+        served: the name under which a request's first sample was served, by key.
         adapters: names of the DSPy adapters that wrote the prompts.
         dspy: the version of DSPy that wrote them.
     """
 
     requests: dict[str, Request] = field(default_factory=dict)
     samples: dict[Address, Sample] = field(default_factory=dict)
-    missing: dict[Address, str] = field(default_factory=dict)
-    stops: set[tuple[Address, float]] = field(default_factory=set)
+    missing: dict[Address, Missing] = field(default_factory=dict)
+    stops: dict[tuple[Address, float, int], Stop] = field(default_factory=dict)
+    served: dict[str, str] = field(default_factory=dict)
     adapters: set[str] = field(default_factory=set)
     dspy: str = field(default_factory=lambda: version("dspy"))
 
-    def add(self, request: Request, address: Address, content: Sample | str | float) -> bool:
-        """Add a sample, the kind of a failure or the seconds of a deadline; whether that was news.
+    def add(self, request: Request, entry: Entry) -> bool:
+        """Add an entry; whether that was news.
 
         The first sample at an address stays. One that comes after all takes the place of a failure.
         """
-        self.requests.setdefault(address.key, request)
-        if isinstance(content, Sample):
-            news = address not in self.samples
-            self.samples.setdefault(address, content)
-            self.missing.pop(address, None)
-        elif isinstance(content, str):
-            news = address not in self.samples and self.missing.get(address) != content
-            if address not in self.samples:
-                self.missing[address] = content
-        else:
-            news = (address, content) not in self.stops
-            self.stops.add((address, content))
-        return news
+        self.requests.setdefault(entry.address.key, request)
+        if isinstance(entry, Stop):
+            news = self.stops.get(entry.place) != entry
+            self.stops[entry.place] = entry
+            return news
+        if entry.address in self.samples:
+            return False
+        if isinstance(entry, Missing):
+            bare = Missing(entry.address, entry.kind)
+            news = self.missing.get(entry.address) != bare
+            self.missing[entry.address] = bare
+            return news
+        self.samples[entry.address] = entry
+        self.missing.pop(entry.address, None)
+        if entry.served_model is not None:
+            self.served.setdefault(entry.address.key, entry.served_model)
+        return True
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether there is something in an entry's place."""
+        if isinstance(entry, Stop):
+            return entry.place in self.stops
+        return entry.address in self.samples or entry.address in self.missing
 
     def take_in(self, other: Tape) -> None:
-        """Add all that another one holds; where both have something, this one's stays."""
-        for address, sample in other.samples.items():
-            self.add(other.requests[address.key], address, sample)
-        for address, kind in other.missing.items():
-            if address not in self.missing:
-                self.add(other.requests[address.key], address, kind)
-        for address, seconds in other.stops:
-            self.add(other.requests[address.key], address, seconds)
+        """Add all that another one holds; where both have something, this one's stays, unless it is a failure."""
+        for entry in other._entries():
+            if isinstance(entry, Sample) or not self.holds(entry):
+                self.add(other.requests[entry.address.key], entry)
         self.adapters |= other.adapters
 
     def copy(self) -> Tape:
         """A copy to write while the tape goes on growing."""
         return Tape(
-            dict(self.requests), dict(self.samples), dict(self.missing), set(self.stops), set(self.adapters), self.dspy
-        )
+            dict(self.requests), dict(self.samples), dict(self.missing), dict(self.stops), dict(self.served),
+            set(self.adapters), self.dspy,
+        )  # fmt: skip
+
+    def _entries(self) -> Iterator[Entry]:
+        yield from self.samples.values()
+        yield from self.missing.values()
+        yield from self.stops.values()
+
+    # --- writing ---
 
     def lines(self) -> Iterator[str]:
         """The file's lines, in order."""
         made_by = {"dspy": version("dspy"), "rtk": version(DISTRIBUTION)}
         yield canonical({"rtk_recording": FORMAT, "adapters": sorted(self.adapters), **made_by})
-        by_key: dict[str, list[tuple[Any, str]]] = {key: [] for key in self.requests}
-        for address, text in self._entries():
-            by_key[address.key].append((sample_row(address), text))
+        by_key: dict[str, list[tuple[str, str]]] = {}
+        for entry in self._entries():
+            by_key.setdefault(entry.address.key, []).append((sample_row(entry.address), _line(entry)))
         for key in sorted(by_key):
-            if by_key[key]:  # a request of which nothing is held explains nothing
-                yield f'{{"request":{self.requests[key].body}}}'
-                yield from (text for _, text in sorted(by_key[key]))
-
-    def _entries(self) -> Iterator[tuple[Address, str]]:
-        for address, sample in self.samples.items():
-            yield address, f'{{"sample":{sample.to_json()}}}'
-        for address, kind in self.missing.items():
-            yield address, canonical({"missing": kind, "address": _written(address)})
-        for address, seconds in self.stops:
-            yield address, canonical({"stopped": seconds, "address": _written(address)})
+            yield f'{{"request":{self.requests[key].body}}}'
+            yield from (line for _, line in sorted(by_key[key]))
 
     def save(self, path: Path) -> None:
         """Write the file in one step: whoever reads it finds the old one or the new one.
@@ -111,7 +152,7 @@ class Tape:
         """
         whole = "".join(f"{line}\n" for line in self.lines()).encode("utf-8")
         whole = gzip.compress(whole, mtime=0) if path.suffix == ".gz" else whole
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:
@@ -120,11 +161,47 @@ class Tape:
                 os.fsync(file.fileno())
             draft.replace(path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise RecordingError(
                 f"cannot write the recording {path}: {error}",
                 mend="free some space or name another path; the samples are in the store, so a second run draws none",
             ) from error
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+
+def _line(entry: Entry) -> str:
+    if isinstance(entry, Sample):
+        return f'{{"sample":{entry.to_json()}}}'
+    where = [entry.address.key, entry.address.stream, entry.address.index]
+    if isinstance(entry, Missing):
+        return canonical({"missing": entry.kind, "address": where})
+    more = {"called": entry.called, "beyond": entry.beyond, "turn": entry.turn}
+    return canonical({"stopped": entry.seconds, "address": where, **more})
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Between reading a file and writing it: no other recording writes in its folder meanwhile.
+
+    A file system without locks cannot promise that, and Windows cannot lock a folder; there, nothing is locked.
+    """
+    folder = None
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if sys.platform != "win32":
+            folder = os.open(path.parent, os.O_RDONLY)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if folder is not None and sys.platform != "win32":
+            with suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_UN)  # said, since a child forked meanwhile has the folder open too
+            os.close(folder)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
 
 
 def load(path: Path) -> Tape:
@@ -133,15 +210,13 @@ def load(path: Path) -> Tape:
     Raises:
         RecordingError: for a file that is none, naming the line.
     """
-    tape, head = Tape(), True
+    tape, number = Tape(), 0
     try:
         for number, line in enumerate(_lines(path), 1):
-            reader = _read_head if head else _read_line
-            _checked(path, number, reader, tape, line)
-            head = False
+            _checked(path, number, _read_line if number > 1 else _read_head, tape, line)
     except (OSError, EOFError, zlib.error) as error:
-        raise RecordingError(f"cannot read the recording {path}: {error}", mend="name another file") from error
-    if head:
+        raise RecordingError(f"cannot read the recording {path} after line {number}: {error}", mend=_AGAIN) from error
+    if number == 0:
         raise RecordingError(f"{path} is empty, and so no recording", mend="remove it, and record again")
     return tape
 
@@ -155,16 +230,28 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _checked(path: Path, number: int, reader: Callable[[Tape, Any], None], tape: Tape, line: bytes) -> None:
     try:
-        if len(line) > LONGEST:
-            raise RecordingError(f"longer than {LONGEST // 2**20} MiB")
-        value = json.loads(line)
-        if not isinstance(value, dict):
-            raise RecordingError("no JSON object")
-        reader(tape, value)
-    except (RTKError, ValueError, TypeError, KeyError, RecursionError) as error:
-        wrong = f"{type(error).__name__}: {error}" if not isinstance(error, RTKError) else str(error)
-        mend = getattr(error, "mend", None) or "take the file from where it was written, or record again"
-        raise RecordingError(f"{path}, line {number}: {wrong}", mend=mend) from error
+        reader(tape, _decoded(line))
+    except (RTKError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        ours = isinstance(error, RTKError)
+        wrong = str(error) if ours else f"{type(error).__name__}: {error}"
+        mend = error.mend if isinstance(error, RecordingError) else None
+        raise RecordingError(f"{path}, line {number}: {wrong}", mend=mend or _AGAIN) from error
+
+
+def _decoded(line: bytes) -> dict[str, Any]:
+    if len(line) > LONGEST:
+        raise RecordingError(f"longer than {LONGEST // 2**20} MiB")
+    try:
+        value = json.loads(line, parse_constant=_refused)
+    except json.JSONDecodeError as error:
+        raise RecordingError(f"no JSON: {error.msg} (character {error.pos})") from error
+    if not isinstance(value, dict):
+        raise RecordingError("no JSON object")
+    return value
+
+
+def _refused(constant: str) -> Any:
+    raise RecordingError(f"no JSON: {constant}")
 
 
 def _read_head(tape: Tape, value: dict[str, Any]) -> None:
@@ -174,32 +261,66 @@ def _read_head(tape: Tape, value: dict[str, Any]) -> None:
         raise RecordingError(
             f"a recording of format {value['rtk_recording']!r:.20}; this rtk reads {FORMAT}", mend="use a newer rtk"
         )
-    adapters = value["adapters"]
-    if not isinstance(adapters, list) or not all(isinstance(name, str) for name in [*adapters, value["dspy"]]):
-        raise RecordingError("its adapters and its DSPy version are no texts")
-    tape.adapters, tape.dspy = set(adapters), value["dspy"]
+    tape.adapters = set(_texts(value, "adapters"))
+    tape.dspy = _field(value, "dspy", str)
 
 
 def _read_line(tape: Tape, value: dict[str, Any]) -> None:
     if "request" in value:
         request = Request.parse(canonical(value["request"]))
+        if request.key in tape.requests:
+            raise RecordingError(f"a second time the request {request.key[:12]}")
         tape.requests[request.key] = request
         return
-    if "sample" in value:
-        content: Sample | str | float = Sample.from_json(canonical(value["sample"]))
-        address = content.address
-    else:
-        key, stream, index = value["address"]
-        address = Address(key, stream, operator.index(index))
-        content = value["missing"] if "missing" in value else float(value["stopped"])
-    sample_row(address)  # raises for what is no address
-    if not isinstance(content, Sample | str | float) or (isinstance(content, float) and not math.isfinite(content)):
-        raise RecordingError("an entry of another kind")
-    if address.key not in tape.requests:
+    entry = _entry(value)
+    sample_row(entry.address)  # raises for what is no address
+    if entry.address.key not in tape.requests:
         raise RecordingError("an entry of no request above it")
-    if not tape.add(tape.requests[address.key], address, content):
-        raise RecordingError(f"a second entry for {address}")
+    if tape.holds(entry):
+        raise RecordingError(f"a second entry for {entry.address}")
+    tape.add(tape.requests[entry.address.key], entry)
 
 
-def _written(address: Address) -> list[Any]:
-    return [address.key, address.stream, address.index]
+def _entry(value: dict[str, Any]) -> Entry:
+    if "sample" in value:
+        return _sample(value["sample"])
+    if "missing" in value:
+        return Missing(_address(value), _field(value, "missing", str))
+    if "stopped" not in value:
+        raise RecordingError("neither a request nor a sample, a failure or a stop")
+    seconds = float(_field(value, "stopped", int, float))
+    if not 0 <= seconds < math.inf:
+        raise RecordingError(f"stopped after {seconds} s")
+    beyond = tuple(_numbers(value, "beyond"))
+    return Stop(_address(value), seconds, _field(value, "called", bool), beyond, _field(value, "turn", int))
+
+
+def _sample(value: Any) -> Sample:
+    sample = Sample.from_json(canonical(value))
+    texts = (sample.reasoning, sample.finish_reason, sample.served_model, sample.drawn_at)
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise RecordingError("a sample whose reasoning, finish reason, model or time is no text")
+    return sample
+
+
+def _address(value: dict[str, Any]) -> Address:
+    parts = _field(value, "address", list)
+    if [type(part) for part in parts] != [str, str, int]:
+        raise RecordingError(f"an address that is none: {parts!r:.80}")
+    return Address(*parts)
+
+
+def _field(value: dict[str, Any], name: str, *kinds: type) -> Any:
+    """A field of exactly one of some types: `true` is no number."""
+    found = value.get(name)
+    if type(found) not in kinds:
+        raise RecordingError(f"its {name!r} is {found!r:.40}")
+    return found
+
+
+def _texts(value: dict[str, Any], name: str) -> list[str]:
+    return [_field({name: item}, name, str) for item in _field(value, name, list)]
+
+
+def _numbers(value: dict[str, Any], name: str) -> list[int]:
+    return [_field({name: item}, name, int) for item in _field(value, name, list)]

@@ -6,6 +6,7 @@ Knows no experiment, control or command.
 
 from rtk.strategies.chain_of_thought import ChainOfThought
 from rtk.strategies.flow import AskFor, Candidate, Candidates, Flow, Outcome, ask
+from rtk.strategies.peeking import Peek, peek
 from rtk.strategies.prediction import Prediction
 from rtk.strategies.self_consistency import SelfConsistency
 from rtk.strategies.settings import Setting
@@ -19,10 +20,12 @@ __all__ = [
     "ChainOfThought",
     "Flow",
     "Outcome",
+    "Peek",
     "Prediction",
     "SelfConsistency",
     "Setting",
     "Strategy",
     "TreeOfThoughts",
     "ask",
+    "peek",
 ]

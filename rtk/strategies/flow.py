@@ -74,7 +74,7 @@ def ask(
 TraceEntry = tuple[Any, dict[str, Any], Any]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Candidate:
     """One candidate: a prediction, or the reason why there is none.
 
@@ -99,6 +99,9 @@ class Candidate:
     seconds: float = 0.0
     cut: BudgetSpent | None = None
     addresses: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"Candidate({self.index}, {self.abstention if self.prediction is None else self.prediction!r})"
 
     def answer(self, name: str) -> Any:
         """An output field, or the abstention."""

@@ -9,8 +9,9 @@ import dspy
 
 from rtk.budget import Spent
 from rtk.deliberation import Deliberation
+from rtk.strategies.page import page
 
-ABOUT = ("deliberation", "spent", "stopped", "confidence", "seconds", "abstentions")
+ABOUT = ("deliberation", "spent", "stopped", "confidence", "vote", "seconds", "abstentions")
 INSIDE = ("cut", "trace")  # between strategies; no attributes
 
 
@@ -27,13 +28,14 @@ def evidence(prediction: dspy.Prediction, name: str) -> Any:
 
 
 class Prediction(dspy.Prediction):
-    """A prediction and its evidence. A signature's own field of one of these names wins.
+    """A prediction and its evidence, which a notebook shows together. A signature's own field of such a name wins.
 
     Attributes:
         deliberation: the `Deliberation`: chains, votes, tree, checks.
         spent: the `Spent`: calls, samples drawn and reused, tokens, dollars.
         stopped: the unit of the budget that ran out before the strategy was done; None otherwise.
         confidence: an `Estimate` of agreement, where the strategy votes; None otherwise.
+        vote: the `rtk.answers.Vote`, with its clusters and margin, where the strategy votes; None otherwise.
         seconds: what the samples took when they were drawn, along the longest path of asks.
         abstentions: kinds of candidates that gave no answer, counted.
     """
@@ -42,6 +44,9 @@ class Prediction(dspy.Prediction):
         fields = ", ".join(f"{key}={value!r}" for key, value in self._store.items())
         stopped = evidence(self, "stopped")
         return f"Prediction({fields})" + (f"  # stopped: {stopped}" if stopped else "")
+
+    def _repr_html_(self) -> str:
+        return page(self._store, self.__dict__.get("_about", {}))
 
     def _evidence(self, name: str) -> Any:
         if name in self._store:
@@ -67,6 +72,11 @@ class Prediction(dspy.Prediction):
     def confidence(self) -> Any:
         """Agreement, with its interval."""
         return self._evidence("confidence")
+
+    @property
+    def vote(self) -> Any:
+        """The vote, with all that was voted for."""
+        return self._evidence("vote")
 
     @property
     def seconds(self) -> float | None:

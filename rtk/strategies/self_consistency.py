@@ -7,7 +7,7 @@ from typing import Any
 
 import dspy
 
-from rtk.answers import Vote, vote
+from rtk.answers import NOT_ANSWERS, Vote, vote
 from rtk.deliberation import State, Step
 from rtk.errors import StrategyError
 from rtk.statistics import proportion
@@ -16,7 +16,6 @@ from rtk.strategies.settings import Setting
 from rtk.strategies.strategy import Strategy, step_of, submodule
 
 RULES = ("majority", "mean", "median")
-NOT_ANSWERS = ("reasoning", "rationale", "thoughts")
 
 
 class SelfConsistency(Strategy):
@@ -42,6 +41,7 @@ class SelfConsistency(Strategy):
         StrategyError: for a setting that cannot be; when called, for a `field` that no chain has.
     """
 
+    asks_once = True
     samples = Setting(8)
     vote: Any = Setting("majority")
     field = Setting()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 from dspy.predict.parameter import Parameter
@@ -52,7 +53,12 @@ class Settings(Parameter):
                 )
 
     def __repr__(self) -> str:
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
+        return f"Settings({', '.join(f'{name}={shown(value)}' for name, value in self.values.items())})"
+
+
+def shown(value: Any) -> str:
+    """A value's repr without the place in memory that Python adds for a function, so that it is the same every time."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _name(value: Any) -> str:
@@ -81,6 +87,9 @@ class Setting:
 
     def __init__(self, default: Any = None) -> None:
         self.default = default
+
+    def __repr__(self) -> str:
+        return f"Setting({shown(self.default)})"
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dspy
 
@@ -17,7 +17,7 @@ from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Node
 from rtk.strategies.prediction import Prediction, evidence, predicted
-from rtk.strategies.settings import Settings, declared
+from rtk.strategies.settings import Settings, declared, shown
 
 
 class Strategy(dspy.Module):
@@ -40,6 +40,9 @@ class Strategy(dspy.Module):
     A call takes `budget=` where it is an `rtk.Budget`; anything else of that name is an input field.
     """
 
+    asks_once: ClassVar[bool] = False
+    """Whether all of its asks are made before anything comes, so that what it needs is known beforehand."""
+
     settings: Settings
 
     if TYPE_CHECKING:  # a checker, and completion in a notebook, know the evidence on what a call returns
@@ -58,6 +61,13 @@ class Strategy(dspy.Module):
         if found.values:  # else what DSPy's own twin of a strategy saved could not be loaded
             made.settings = found
         return made
+
+    def __repr__(self) -> str:
+        """The class, the settings that are set, and the signatures of the predictors."""
+        settings = self.settings.values if hasattr(self, "settings") else {}
+        said = [f"{name}={shown(value)}" for name, value in settings.items() if value is not None]
+        said += [f"{name}={_asked(predictor)}" for name, predictor in self.named_predictors()]
+        return f"{type(self).__name__}({', '.join(said)})"
 
     def flow(self, **inputs: Any) -> Flow:
         """The strategy itself; see `rtk.strategies.flow`."""
@@ -160,6 +170,11 @@ class Strategy(dspy.Module):
             trace.extend(evidence(prediction, "trace"))
             del trace[: max(0, len(trace) - limit)]
         return prediction
+
+
+def _asked(predictor: Any) -> str:
+    demos = f" with {len(predictor.demos)} demos" if predictor.demos else ""
+    return f"{predictor.signature.signature!r}{demos}"
 
 
 def submodule(program: Any) -> dspy.Module:

@@ -39,6 +39,9 @@ class Faults(Wrapper):
         self._seed, self._permanent = seed, permanent
         self.given: Counter[str] = Counter()
 
+    def __repr__(self) -> str:
+        return f"Faults(rate={self._rate}, kinds={self._kinds}, seed={self._seed}, permanent={self._permanent})"
+
     def answering(self) -> Answering:
         """Start from the beginning."""
         inner = answering(self._script)

@@ -74,7 +74,7 @@ class ScriptedServer:
                 f"ScriptedServer(wire={wire!r}, usage={usage!r})",
                 mend='wire is "openai" or "ollama"; usage is "sum", "one" or "none"',
             )
-        self._script = script
+        self._script, self._wire = script, wire
         self._traffic = Traffic(keep)
         self._answers = Answers(
             shape=SHAPES[wire],
@@ -89,6 +89,9 @@ class ScriptedServer:
             served_model=served_model,
         )
         self._host = Host("rtk-scripted-server")
+
+    def __repr__(self) -> str:
+        return f"ScriptedServer(wire={self._wire!r})"
 
     # --- life ---
 

@@ -100,6 +100,17 @@ def test_a_tree_is_shown_that_found_its_answer(server):
     assert "fits all clues" in prediction.deliberation.text()
 
 
+def test_the_study_prints_the_same_every_time(server):
+    """An arm is one line, the study one for each arm, and a second run prints the same letters."""
+    first, second = study(server), study(server)
+    assert repr(first) == repr(second)
+    assert repr(first).splitlines()[1:] == [f"  {arm!r}" for arm in first.arms]
+    assert (
+        repr(first.arms[2])
+        == f"Arm(arithmetic: self-consistency, 4 samples: accuracy {first.arms[2].measured.accuracy})"
+    )
+
+
 @pytest.mark.embedded
 @pytest.mark.slow
 def test_the_embedded_model_runs_the_study_and_reuses_it():

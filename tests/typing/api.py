@@ -42,8 +42,15 @@ async def awaited(lm: rtk.LM, vote: rtk.SelfConsistency) -> None:
 
 
 def surroundings() -> None:
-    """What goes around a call."""
+    """What goes around a call, or goes on from the first cell."""
     arrived: list[bool] = []
+    standing = rtk.recording("my-study")
+    assert_type(standing, rtk.Recording)
+    assert_type((standing.path, standing.mode, standing.missed, len(standing)), tuple[Path, str, int, int])
+    standing.save()
+    standing.stop()
+    with rtk.recording(Path("shared.jsonl.gz"), mode="replay") as replay:
+        assert_type(replay, rtk.Recording)
     with rtk.replicate(3), rtk.watching(lambda event: arrived.append(event.reused)):
         rtk.ChainOfThought("question -> answer")(question="…")
 
@@ -121,10 +128,12 @@ def predictions(pred: rtk.Prediction) -> None:
     assert_type(pred.stopped, str | None)
     assert_type(pred.seconds, float | None)
     assert_type(pred.abstentions, dict[str, int] | None)
+    print(pred.vote, pred.confidence)
     if pred.deliberation is not None:
         assert_type(pred.deliberation.text(width=80, lines=40), str)
         for depth, step in pred.deliberation.walk():
             print(depth, step.kind, step.text, step.score, step.state, step.label, step.tokens, step.address)
+        assert_type(pred.deliberation.html(steps=50, characters=None), str)
         assert_type(rtk.Deliberation.from_dict(pred.deliberation.to_dict()), rtk.Deliberation)
 
 
@@ -136,6 +145,7 @@ def answers(text: str) -> None:
     assert_type(rtk.answers.extract(text), str | None)
     assert_type(rtk.answers.equal("1/2", 0.5, "numeric"), bool)
     rtk.answers.canonical("2,4,6", comparer="sequence")
+    assert_type("reasoning" in rtk.answers.NOT_ANSWERS, bool)
     comparer: rtk.answers.Comparer = "auto"
     found = rtk.answers.vote(["4", 4, rtk.answers.Abstention("malformed")], rule="majority", comparer=comparer)
     assert_type(found, rtk.answers.Vote)
@@ -157,6 +167,9 @@ def statistics() -> None:
     assert_type(share, rtk.statistics.Estimate)
     assert_type((share.value, share.low, share.high, share.size), tuple[float | None, float, float, int])
     assert_type(rtk.statistics.pass_at_k(16, 3, 4), float | None)
+    before, after = [True, False], [True, True]
+    assert_type(rtk.statistics.paired_difference(before, after, level=0.9), rtk.statistics.Estimate)
+    assert_type(rtk.statistics.mcnemar(before, after), float)
 
 
 # --- tasks ---
@@ -173,6 +186,48 @@ def tasks() -> rtk.tasks.Task:
         proposal = task.random_proposal(task.test[0].inputs().toDict(), "", Random(0))
         assert_type(task.check({}, proposal), rtk.answers.Check)
     return task
+
+
+# --- experiments ---
+
+
+def experiments(task: rtk.tasks.Task, lm: rtk.LM) -> None:
+    """Programs on a task, measured, compared, drawn."""
+    for name in rtk.experiments.STRATEGIES:
+        thinking: rtk.experiments.Thinking = name
+        rtk.experiments.program(thinking, task, samples=4, shots=rtk.experiments.SHOTS, instructions="Be brief.")
+    vote = rtk.experiments.program("self-consistency", "question -> answer", samples=4)
+    rtk.experiments.program("tree of thoughts", task, breadth=2, branching=4, depth=3)
+    measured = rtk.experiments.measure(vote, task.test, task.metric, concurrency=4, progress=None)
+    assert_type(measured, rtk.experiments.Measured)
+    assert_type(measured.rows, list[rtk.experiments.Row])
+    print(measured.accuracy, measured.spent, measured.errors, measured.abstentions, measured.to_frame())
+    found = rtk.experiments.compare(vote, vote.deepcopy(), task.test, task.metric, progress="auto")
+    assert_type(found, rtk.experiments.Comparison)
+    print(found.before, found.after, found.difference, found.p_value, found.told_apart, found.rows(), found.to_frame())
+    curve = rtk.experiments.curve(vote, task.test, task.metric, samples=(1, 2, 4), concurrency=4)
+    assert_type(curve, rtk.experiments.Curve)
+    print(curve.rows(), curve.to_frame(), curve.chart(), curve.svg(), curve.png(scale=2))
+    curve.save("curve.svg")
+    study = rtk.experiments.demo(lm, size=4, seed=1, concurrency=2)
+    assert_type(study, rtk.experiments.Demo)
+    assert_type(study.arms, list[rtk.experiments.Arm])
+
+
+# --- controls ---
+
+
+def controls(task: rtk.tasks.Task, vote: rtk.SelfConsistency, lm: rtk.LM) -> None:
+    """The playground, turned from a cell."""
+    rtk.Playground()
+    rtk.Playground("question -> answer", model=["embedded", lm])
+    playground = rtk.Playground(vote, task, model=lm)
+    playground.controls.numbers["samples"].value = 4
+    playground.run()
+    playground.stop()
+    assert_type(playground.wait(60), bool)
+    assert_type(playground.program, dspy.Module)
+    print(playground.prediction, playground.widget)
 
 
 # --- testing ---
@@ -200,6 +255,8 @@ def errors() -> str | None:
     """The tree of errors; each carries its mend."""
     try:
         tasks()
+    except (rtk.NotRecorded, rtk.errors.NotRecorded, rtk.errors.RecordingError) as error:
+        return error.mend
     except (rtk.errors.UnsafeStore, rtk.errors.ServedModelChanged, rtk.errors.StoreError) as error:
         return error.mend
     except rtk.errors.SampleError as error:

@@ -1,0 +1,76 @@
+"""Votes as bars that fill in while samples arrive. The other half: widgets/vote_view.js."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import anywidget
+import traitlets
+
+from rtk.answers import NOT_ANSWERS, Vote
+from rtk.shipped import shipped
+from rtk.strategies import Prediction
+
+Status = Literal["idle", "running", "done", "stopped", "failed"]
+MOST = 12  # answers shown; the others are counted
+
+
+class VoteView(anywidget.AnyWidget):
+    """A view of a vote. What it shows is plain text in `state`; the browser sets it as text.
+
+    >>> view = VoteView()  # doctest: +SKIP
+    >>> view.show(pred)  # doctest: +SKIP
+
+    Attributes:
+        state: `{"status", "headline", "votes": [{"answer", "count", "share", "chosen"}], "foot"}`.
+        twin: names the static copy that is hidden while the view is alive; empty where there is none.
+    """
+
+    _esm = shipped("widgets/vote_view.js")
+    _css = shipped("widgets/vote_view.css")
+    state = traitlets.Dict({"status": "idle"}).tag(sync=True)
+    twin = traitlets.Unicode("").tag(sync=True)
+
+    def show(self, prediction: Prediction | None, status: Status = "done", headline: str | None = None) -> None:
+        """Show a prediction's vote.
+
+        Args:
+            prediction: None where there is nothing yet.
+            status: of the run it comes from.
+            headline: the line above the bars; by default the answer.
+        """
+        vote = prediction.vote if isinstance(prediction, Prediction) else None
+        said = headline if headline is not None else answer_of(prediction)
+        self.state = {"status": status, "headline": said, "votes": _bars(vote), "foot": _foot(vote, prediction)}
+
+
+def answer_of(prediction: Any) -> str:
+    """The output that is no reasoning, the last of several; empty where there is none."""
+    fields = dict(prediction.items()) if prediction is not None else {}
+    answers = [value for name, value in fields.items() if name not in NOT_ANSWERS] or list(fields.values())
+    return "" if not answers or answers[-1] is None else str(answers[-1])
+
+
+def _bars(vote: Vote | None) -> list[dict[str, Any]]:
+    if vote is None:
+        return []
+    return [
+        {
+            "answer": str(cluster.answer),
+            "count": f"{len(cluster.members)} of {vote.votes} · {cluster.share:.0%}",
+            "share": cluster.share,
+            "chosen": vote.winner_index in cluster.members and bool(vote.share),
+        }
+        for cluster in vote.clusters[:MOST]
+    ]
+
+
+def _foot(vote: Vote | None, prediction: Any) -> str:
+    if vote is None:
+        return ""
+    parts = [f"margin {vote.margin:.2f}"] if len(vote.clusters) > 1 else []
+    sure = prediction.confidence
+    parts += [f"confidence {sure}"] if sure is not None else []
+    parts += [f"{count} {kind}" for kind, count in (prediction.abstentions or {}).items()]
+    beyond = len(vote.clusters) - MOST
+    return " · ".join([*([f"{beyond} other answers"] if beyond > 0 else []), *parts])
