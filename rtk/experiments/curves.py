@@ -23,7 +23,7 @@ class Curve(Figure):
     In a notebook it shows itself as a chart; `print` gives its table.
 
     Attributes:
-        name: the strategy's, without the setting that changes.
+        name: the strategy's, without the setting that changes and how answers are compared.
         measured: the result at each number of samples, the smallest first.
     """
 
@@ -114,7 +114,7 @@ def curve(
         for count in sorted(set(samples), reverse=True):
             told = leg(f"{count} samples" if count > 1 else "1 sample")
             measured[count] = measure(_at(program, count), examples, metric, concurrency=concurrency, progress=told)
-    return Curve(name_of(program, without={"samples"}), dict(sorted(measured.items())))
+    return Curve(name_of(program, without={"samples", "comparer"}), dict(sorted(measured.items())))
 
 
 def _check(program: Any, samples: Sequence[int]) -> None:

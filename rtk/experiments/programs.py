@@ -49,9 +49,10 @@ def program(
     """
     if strategy not in STRATEGIES:
         raise StrategyError(f"{strategy!r} is none of the usual programs", mend=f"one of {', '.join(STRATEGIES)}")
+    if isinstance(shots, bool) or not isinstance(shots, int) or shots < 0:
+        raise StrategyError(f"shots={shots!r}", mend="a whole number from 0 on")
     task: Any = on if isinstance(on, Task) else None
-    asked: Any = on if task is None else task.signature
-    signature: Any = ensure_signature(asked)
+    signature: Any = _signature(on if task is None else task.signature)
     signature = signature if instructions is None else signature.with_instructions(instructions)
     if strategy == "tree of thoughts":
         return tree(signature, task, breadth=breadth, branching=branching, depth=depth, shots=shots)
@@ -101,6 +102,21 @@ def tree(
         for found, (_, proposer) in enumerate(made.named_predictors()):
             proposer.demos = task.partial_demos(shots, found=found)
     return made
+
+
+def _signature(on: Any) -> type[dspy.Signature]:
+    """A signature, or its text, as a class."""
+    cause = None
+    try:
+        found: Any = ensure_signature(on)
+    except (ValueError, TypeError, SyntaxError) as error:
+        found, cause = None, error
+    if not (isinstance(found, type) and issubclass(found, dspy.Signature)):
+        raise StrategyError(
+            f"{on!r:.80} is neither a task nor a signature",
+            mend="for example rtk.tasks.load('arithmetic'), or 'question -> answer'",
+        ) from cause
+    return found
 
 
 def _worked(task: Task | None, shots: int) -> list[dspy.Example]:

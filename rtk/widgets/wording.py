@@ -45,10 +45,11 @@ def ended(trial: Trial) -> Markup:
     cost = f" {spent}." if spent is not None else ""
     limit = trial.error.limit if isinstance(trial.error, BudgetSpent) else getattr(trial.prediction, "stopped", None)
     if limit == "closed":
-        return _line(f"Stopped; {_samples(trial.drawn)} drawn in this run are kept.{cost}")
+        kept = "is" if trial.drawn == 1 else "are"
+        return _line(f"Stopped; {_samples(trial.drawn)} drawn in this run {kept} kept.{cost}")
     if limit:
         return _line(f"The budget of {limit} is spent: the best so far.{cost}")
-    return _line(f"Drew {_samples(trial.drawn)}.{cost}")
+    return _line(f"{'Done' if trial.drawn else 'Nothing had to be drawn'}.{cost}")
 
 
 def so_far(seen: Peek | None) -> str:
