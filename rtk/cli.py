@@ -6,6 +6,7 @@ Floor 5: may import everything.
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from rtk.shipped import copy_notebooks
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Better answers from the same model.")
 model_app = typer.Typer(no_args_is_help=True, help="The embedded model's weights.")
 app.add_typer(model_app, name="model")
+NOTEBOOKS = Path("rtk-notebooks")
 out = Console()
 err = Console(stderr=True)
 
@@ -113,14 +115,18 @@ def demo(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Where the notebooks are copied to.")] = Path("rtk-notebooks"),
+    folder: Annotated[Path, typer.Argument(help="Where the notebooks are copied to.")] = NOTEBOOKS,
 ) -> None:
-    """Open the notebooks that come with rtk in JupyterLab, as copies; other options are JupyterLab's."""
+    """Open the notebooks that come with rtk in JupyterLab, as copies; options after the folder are JupyterLab's."""
+    options = context.args
+    if str(folder).startswith("-"):  # no folder was named: typer takes the first option that it does not know for one
+        folder, options = NOTEBOOKS, [str(folder), *options]
     if find_spec("jupyterlab") is None:
         raise MissingExtra("JupyterLab is not installed here", mend="pip install 'rtk-inference[notebook]'")
     for path in copy_notebooks(folder):
         err.print(f"copied {path}", highlight=False, soft_wrap=True)
-    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *context.args], cwd=folder)
+    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], cwd=folder)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     while True:
         try:
             raise typer.Exit(server.wait())

@@ -399,6 +399,9 @@ class Missing:
     kind: str
     reason: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason}" if self.reason else self.kind
+
 
 def readable(text: str) -> str:
     """Text as it can be stored: lone surrogates, which no encoding carries, replaced."""

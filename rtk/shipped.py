@@ -6,6 +6,7 @@ Knows no control, and nothing of what is in a recording or a notebook: a name be
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from pathlib import Path, PurePosixPath
@@ -52,7 +53,8 @@ def copy_notebooks(folder: Path) -> list[Path]:
     """
     notebooks = sorted(shipped("notebooks").glob("*.ipynb"))
     recordings = [shipped("cache") / f"{notebook.stem}.jsonl" for notebook in notebooks]
-    new = [path for path in (*notebooks, *recordings) if path.is_file() and not (folder / path.name).exists()]
+    there = [path for path in (*notebooks, *recordings) if path.is_file()]
+    new = [path for path in there if not os.path.lexists(folder / path.name)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in new:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import dspy
 
@@ -117,6 +117,15 @@ class Budget:
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._closed
+
+    def twin(self) -> Budget:
+        """A budget that stands where this one does and is charged apart, to see what something would cost."""
+        made: Any = Budget(**cast(Any, self.limits))
+        with self._lock:
+            made._spent, made._started, made._closed = self._spent, self._started, self._closed
+            made._reserved, made._charged = dict(self._reserved), dict(self._charged)
+            made._prompts = dict(self._prompts)
+        return made
 
     # --- what the layers that draw use ---
 

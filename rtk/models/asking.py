@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
+
+import dspy
 
 from rtk import budget as ledger
 from rtk.budget import Budget, Ceiling, Cost
@@ -330,35 +332,39 @@ class Glimpse:
 
     Attributes:
         gathered: what is there, in order; `stopped` is `"not drawn"` where something is not.
-        wanted: samples that its budgets admit; where what is there settles no more, those that it certainly would.
+        wanted: the samples that its budgets admit; where what is there settles no more, those that they certainly do.
+        exact: whether those are all of them.
     """
 
     gathered: Gathered
-    wanted: int
+    wanted: frozenset[Address]
+    exact: bool
 
 
 def glimpse(ask: Ask) -> Glimpse:
-    """Look at what is there of an ask, and draw nothing, record nothing, tell nobody."""
-    found, stop = known(ask, list(dict.fromkeys(ask.addresses)), to_draw=False), None
-    verdict, admitted = ledger.admit_call(ask.budgets, timed=False), set[Address]()
-    for address in dict.fromkeys(ask.addresses):
-        verdict = verdict if verdict != "yes" else ledger.admit(
-            ask.budgets, address, ask.ceiling, first=not admitted, timed=False
-        )  # fmt: skip
+    """Look at what is there of an ask, and draw nothing, record nothing, tell nobody.
+
+    Its budgets are charged for what is there, and go on holding what would have to be drawn.
+    """
+    wanted = list(dict.fromkeys(ask.addresses))
+    found, admitted = known(ask, wanted, to_draw=False), set[Address]()
+    verdict = called = ledger.admit_call(ask.budgets, timed=False)
+    for address in wanted if called == "yes" else ():
+        verdict = ledger.admit(ask.budgets, address, ask.ceiling, first=not admitted, timed=False)
         if verdict != "yes":
-            stop = verdict if isinstance(verdict, tuple) else None
             break
         admitted.add(address)
         if (result := found.get(address)) is not None:
             cost = Cost.of(result.usage) if isinstance(result, Sample) else None
             ledger.settle(ask.budgets, address, cost, reused=True)
-    for address in admitted - found.keys():
-        ledger.release(ask.budgets, address)
+    if called == "yes" and not admitted:
+        ledger.refund_call(ask.budgets)
     results = [found[address] for address in ask.addresses if address in admitted and address in found]
-    if not admitted <= found.keys() or verdict == "wait":
-        stop = ("not drawn", ask.budgets[-1] if ask.budgets else None)
-    unit, budget = stop or (None, None)
-    return Glimpse(Gathered(results, frozenset(found), unit, budget), len(admitted))
+    unit, budget = verdict if isinstance(verdict, tuple) else (None, None)
+    if verdict == "wait" or not admitted <= found.keys():
+        unit, budget = "not drawn", next(iter(ask.budgets), None)
+    reused = frozenset(address for address in admitted if isinstance(found.get(address), Sample))
+    return Glimpse(Gathered(results, reused, unit, budget), frozenset(admitted), verdict != "wait")
 
 
 def gather(ask: Ask) -> Gathered:
@@ -369,6 +375,8 @@ def gather(ask: Ask) -> Gathered:
         StoreError: where the store cannot be read or written.
         LoopError: on rtk's own loop, with samples to draw.
     """
+    if (instead := _instead()) is not None:
+        return instead(ask)
     gathering = Gathering(ask)
     if not begun(gathering):
         wait(gathering.draw())
@@ -377,10 +385,17 @@ def gather(ask: Ask) -> Gathered:
 
 async def agather(ask: Ask) -> Gathered:
     """The same from async code, on whatever loop; see `gather` for what it raises."""
+    if (instead := _instead()) is not None:
+        return instead(ask)
     gathering = Gathering(ask)
     if not begun(gathering):
         await asyncio.wrap_future(submit(gathering.draw()))
     return gathering.gathered()
+
+
+def _instead() -> Callable[[Ask], Gathered] | None:
+    """What answers asks in place of the store and the model, where somebody only looks."""
+    return dspy.settings.get("rtk_gather")
 
 
 def begun(gathering: Gathering) -> bool:

@@ -325,7 +325,7 @@ def lost(model: str, gathered: Gathered) -> SampleError:
     """The error of an ask of which not one sample came."""
     first = gathered.missing[0] if gathered.missing else None
     return SampleError(
-        f"no sample of {model} came" + (f": {first.kind}: {first.reason}" if first else ""),
+        f"no sample of {model} came" + (f": {first}" if first else ""),
         mend=_mend_of(first.kind if first else ""),
         kind=first.kind if first else "failed",
     )

@@ -5,16 +5,20 @@ Knows no model: what is drawn, and when, is decided above.
 """
 
 from rtk.store.disk import TextDisk
+from rtk.store.exchange import Merged, Verified, verified
 from rtk.store.paths import default_path
 from rtk.store.recordings import Recording, current_recording, recording
 from rtk.store.store import DamagedSample, SampleStore
 
 __all__ = [
     "DamagedSample",
+    "Merged",
     "Recording",
     "SampleStore",
     "TextDisk",
+    "Verified",
     "current_recording",
     "default_path",
     "recording",
+    "verified",
 ]

@@ -10,6 +10,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -20,7 +21,7 @@ from rtk.errors import NotRecorded, RecordingError, ServedModelChanged
 from rtk.samples import Address, Missing, Request, Sample
 from rtk.shipped import checkout, shipped
 from rtk.store.nearest import explanation
-from rtk.store.tape import Entry, Stop, Tape, alone, load
+from rtk.store.tape import Entry, Stop, Tape, alone, load, save
 
 logger = logging.getLogger("rtk")
 
@@ -92,11 +93,11 @@ class Recording:
             raise RecordingError(f"there is no recording {self._path}", mend=_drawn_with(self._name))
         self._stamp = _stamp(self._path)  # before reading: what is written meanwhile is seen later
         self._known = load(source) if source is not None else Tape()
-        self._kept = Tape() if mode == "record" else self._known
+        self._kept = Tape() if self.mode == "record" else self._known
         self._turns = Counter[tuple[Address, float]]()
         self._pid, self._unsaved, self._took, self._missed = os.getpid(), False, 0.0, 0
         self._timer: threading.Timer | None = None
-        self._context: Any = None
+        self._contexts: list[AbstractContextManager[Any]] = []
         self._renew()
         _made.add(self)
         for other in self._relieved:
@@ -134,15 +135,17 @@ class Recording:
 
     def __enter__(self) -> Self:
         self._stand_back(self._relieved)
-        self._context = dspy.context(rtk_recording=self)
-        self._context.__enter__()
+        context = dspy.context(rtk_recording=self)
+        context.__enter__()
+        self._contexts.append(context)
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self._context.__exit__(kind, error, traceback)
+        self._contexts.pop().__exit__(kind, error, traceback)
         self.save()
         if self._missed and error is None:
-            logger.warning("%r lacked samples %d times, and something between went on without them", self, self._missed)
+            often = "once" if self._missed == 1 else f"{self._missed} times"
+            logger.warning("%r lacked samples %s, and something between went on without them", self, often)
 
     def __repr__(self) -> str:
         return f"rtk.recording({self._name!r}, mode={self.mode!r})"
@@ -178,9 +181,10 @@ class Recording:
 
     def find(self, addresses: Iterable[Address]) -> dict[Address, Sample | Missing]:
         """What the file holds of some addresses; failures only in a replay."""
+        missing = self._known.missing if self.replays else {}
         with self._lock:
-            held = {**self._known.missing, **self._known.samples} if self.replays else self._known.samples
-            return {address: held[address] for address in addresses if address in held}
+            found = {address: self._known.samples.get(address) or missing.get(address) for address in addresses}
+        return {address: entry for address, entry in found.items() if entry is not None}
 
     def stopped(self, address: Address, limits: Iterable[float]) -> Stop | None:
         """In a replay: where one of these deadlines stopped an ask at this address, the ask being as it was then."""
@@ -291,7 +295,7 @@ class Recording:
             with self._lock:
                 self._kept.take_in(other)  # another process has written meanwhile: lose nothing of it
                 snapshot = self._kept.copy()
-            snapshot.save(self._path)
+            save(self._path, snapshot.lines())
             self._stamp = _stamp(self._path)
         self._took = time.perf_counter() - started
 

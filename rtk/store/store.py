@@ -13,10 +13,12 @@ from typing import Any, Self
 from rtk.errors import ServedModelChanged, StoreError
 from rtk.samples import Address, Request, Sample, Stream
 from rtk.store.database import Database
+from rtk.store.exchange import Merged, Verified, Where, lines_of, merge_into
 from rtk.store.failures import explained
 from rtk.store.forking import operation
 from rtk.store.layout import INDEX_DIGITS, address_of, request_row, sample_row, served_row
 from rtk.store.paths import default_path, whole_path
+from rtk.store.tape import save
 
 PAGE = 512
 """Rows fetched at a time while iterating; no cursor stays open while the caller's code runs."""
@@ -161,16 +163,9 @@ class SampleStore:
 
     def requests(self) -> Iterator[Request]:
         """All requests, in order of their keys."""
-        after = request_row("")
-        while True:
-            with self._using("read"):
-                rows = self._database.rows(after, "request;", PAGE)
-            for row, body in rows:
-                if (request := self._parse(row, body)) is not None:
-                    yield request
-            if len(rows) < PAGE:
-                return
-            after = rows[-1][0] + "\0"
+        for row, body in self._rows("request:"):
+            if (request := self._parse(row, body)) is not None:
+                yield request
 
     def addresses(self) -> Iterator[Address]:
         """Addresses of all samples, by key, then the text of the stream, then index; the samples are not read."""
@@ -189,19 +184,67 @@ class SampleStore:
 
     def count(self) -> int:
         """How many samples there are."""
+        return self._count("sample:")
+
+    def samples(self, key: str) -> Iterator[Sample]:
+        """All samples of a request, by the text of the stream, then index; damaged ones are reported and left out."""
+        for row, text in self._rows(f"sample:{key}:"):
+            sample, damage = _read_sample(row, text)
+            if sample is None:
+                self._report(row, damage)
+            else:
+                yield sample
+
+    # --- in and out -------------------------------------------------------------------------------------------
+
+    def export(self, path: str | os.PathLike[str], where: Where | None = None) -> Path:
+        """Write samples to a file that `rtk.recording` replays and `merge` takes in; equal samples give equal bytes.
+
+        Args:
+            path: `….jsonl` or `….jsonl.gz`; replaced in one step.
+            where: `(request, sample) -> bool`, which of them; all by default.
+
+        Raises:
+            RecordingError: where it cannot be written, or would hold what looks like a key; nothing is written then.
+        """
+        save(Path(path), lines_of(self, where))
+        return Path(path)
+
+    def merge(self, path: str | os.PathLike[str]) -> Merged:
+        """Add the samples of such a file. Where another sample is at an address, it stays, and is reported.
+
+        Raises:
+            RecordingError: for a file that is not sound from end to end; nothing is added then.
+        """
+        return merge_into(self, Path(path))
+
+    def verify(self) -> Verified:
+        """Read every entry and check it: its type, its address, its checksum."""
+        damaged = [row for row, body in self._rows("request:") if _read_request(row, body)[0] is None]
+        requests = self._count("request:") - len(damaged)
+        unread = [row for row, text in self._rows("sample:") if _read_sample(row, text)[0] is None]
+        return Verified(requests, self._count("sample:") - len(unread), damaged=(*damaged, *unread))
+
+    def _rows(self, kind: str) -> Iterator[tuple[str, str]]:
+        """All rows of a kind, a page at a time: no cursor stays open while the caller's code runs."""
+        after, beyond = kind, f"{kind[:-1]};"
+        while True:
+            with self._using("read"):
+                rows = self._database.rows(after, beyond, PAGE)
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][0] + "\0"
+
+    def _count(self, kind: str) -> int:
         with self._using("read"):
-            return self._database.how_many("sample:", "sample;")
+            return self._database.how_many(kind, f"{kind[:-1]};")
 
     def _parse(self, row: str, body: str) -> Request | None:
-        try:
-            request = Request.parse(body)
-        except StoreError as error:
-            self._report(row, str(error))
-            return None
-        if request_row(request.key) == row:
-            return request
-        self._report(row, "the request does not match its key")
-        return None
+        request, damage = _read_request(row, body)
+        if request is None:
+            self._report(row, damage)
+        return request
 
     # --- the store itself -------------------------------------------------------------------------------------
 
@@ -245,6 +288,15 @@ class SampleStore:
             self._reported.add(row)
             text = f"the entry {row} of the store in {self._path} is damaged and counts as absent: {damage}"
             warnings.warn(text, DamagedSample, stacklevel=3)
+
+
+def _read_request(row: str, body: str) -> tuple[Request | None, str]:
+    """The request of a row, or None and what is wrong with it."""
+    try:
+        request = Request.parse(body)
+    except StoreError as error:
+        return None, str(error)
+    return (request, "") if request_row(request.key) == row else (None, "the request does not match its key")
 
 
 def _read_sample(row: str, text: str) -> tuple[Sample | None, str]:

@@ -13,16 +13,17 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rtk.errors import RecordingError, RTKError
 from rtk.samples import Address, Missing, Request, Sample, canonical
 from rtk.shipped import DISTRIBUTION
+from rtk.store.keys import refuse_keys
 from rtk.store.layout import LONGEST, sample_row
 
 if sys.platform != "win32":
@@ -131,46 +132,64 @@ class Tape:
         yield from self.missing.values()
         yield from self.stops.values()
 
-    # --- writing ---
-
     def lines(self) -> Iterator[str]:
         """The file's lines, in order."""
-        made_by = {"dspy": version("dspy"), "rtk": version(DISTRIBUTION)}
-        yield canonical({"rtk_recording": FORMAT, "adapters": sorted(self.adapters), **made_by})
+        yield head(self.adapters)
         by_key: dict[str, list[tuple[str, str]]] = {}
         for entry in self._entries():
-            by_key.setdefault(entry.address.key, []).append((sample_row(entry.address), _line(entry)))
+            by_key.setdefault(entry.address.key, []).append((sample_row(entry.address), entry_line(entry)))
         for key in sorted(by_key):
-            yield f'{{"request":{self.requests[key].body}}}'
+            yield request_line(self.requests[key])
             yield from (line for _, line in sorted(by_key[key]))
 
-    def save(self, path: Path) -> None:
-        """Write the file in one step: whoever reads it finds the old one or the new one.
 
-        Raises:
-            RecordingError: where it cannot be written; the old file is as it was.
-        """
-        whole = "".join(f"{line}\n" for line in self.lines()).encode("utf-8")
-        whole = gzip.compress(whole, mtime=0) if path.suffix == ".gz" else whole
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(whole)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except OSError as error:
-            raise RecordingError(
-                f"cannot write the recording {path}: {error}",
-                mend="free some space or name another path; the samples are in the store, so a second run draws none",
-            ) from error
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+# --- writing ----------------------------------------------------------------------------------------------------
 
 
-def _line(entry: Entry) -> str:
+def save(path: Path, lines: Iterable[str]) -> None:
+    """Write a file in one step: whoever reads it finds the old one or the new one.
+
+    Raises:
+        RecordingError: where it cannot be written, or a line holds what looks like a key; the old file is as it was.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            _write(file, lines, zipped=path.suffix == ".gz")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise RecordingError(
+            f"cannot write the recording {path}: {error}",
+            mend="free some space or name another path; the samples are in the store, so a second run draws none",
+        ) from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _write(file: IO[bytes], lines: Iterable[str], *, zipped: bool) -> None:
+    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) if zipped else nullcontext(file) as out:
+        for number, line in enumerate(lines, 1):
+            refuse_keys(line, number)
+            out.write(f"{line}\n".encode())
+
+
+def head(adapters: Iterable[str]) -> str:
+    """The first line."""
+    made_by = {"dspy": version("dspy"), "rtk": version(DISTRIBUTION)}
+    return canonical({"rtk_recording": FORMAT, "adapters": sorted(adapters), **made_by})
+
+
+def request_line(request: Request) -> str:
+    """The line of a request, before its entries."""
+    return f'{{"request":{request.body}}}'
+
+
+def entry_line(entry: Entry) -> str:
+    """The line of an entry."""
     if isinstance(entry, Sample):
         return f'{{"sample":{entry.to_json()}}}'
     where = [entry.address.key, entry.address.stream, entry.address.index]

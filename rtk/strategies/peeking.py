@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dspy
 
-from rtk.answers import Abstention
-from rtk.budget import current_budgets
-from rtk.models import glimpse
-from rtk.samples import current_stream
-from rtk.strategies.flow import Candidate
+from rtk.budget import Budget, current_budgets
+from rtk.errors import BudgetSpent
+from rtk.models import Ask, Gathered, glimpse
+from rtk.samples import Address, current_stream
 from rtk.strategies.machine import Machine
-from rtk.strategies.nodes import Draw, Leaf
+from rtk.strategies.nodes import Draw, Leaf, Node
 from rtk.strategies.prediction import Prediction
 from rtk.strategies.strategy import Strategy
+
+NOT_DRAWN = "not drawn"
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Peek:
         prediction: what the strategy says with what is there; where all is there, what the call would say.
         wanted: samples the call needs, as far as that is known before it is made.
         there: those of them that are in the recording or the store.
-        exact: whether `wanted` is all of them; False where what comes decides what is asked next, or where a module
-            of somebody else's draws by itself.
+        exact: whether `wanted` is all of them; False where what comes decides what is asked next or what a budget
+            still admits, and where a module of somebody else's draws by itself, of which nothing is counted.
     """
 
     prediction: Prediction
@@ -41,39 +43,84 @@ class Peek:
         return self.exact and self.there == self.wanted
 
 
-def peek(strategy: Strategy, **inputs: Any) -> Peek:
-    """Look at a call before it is made: nothing is drawn, recorded, charged to a budget outside, or put on a trace.
+def peek(strategy: Strategy, /, **inputs: Any) -> Peek:
+    """Look at a call before it is made: nothing is drawn, recorded, charged to a budget, or put on a trace.
+
+    What a flow asks of an `rtk.LM` without yielding it is looked up too. A deadline ends nothing here.
 
     Args:
         strategy: the strategy; modules inside that are no strategies are not run.
-        **inputs: its inputs, perhaps with a `budget=`, which is charged with what is there.
+        **inputs: its inputs, perhaps with a `budget=`.
 
     Raises:
         RTKError: as the call would, for a mistake in it.
     """
-    quiet = {"rtk_watchers": (), "rtk_unheard": True, "disable_history": True, "usage_tracker": None, "trace": None}
-    with dspy.context(**quiet):
+    look = _Look((*current_budgets(), *strategy.own_budget(inputs)[0]))
+    with dspy.context(**_quiet(), rtk_gather=look.gather):
         machine = Machine(strategy, inputs, current_stream(), current_budgets())
-        wanted = there = 0
-        complete, waiting = True, machine.start()
-        while waiting:
-            leaf, *waiting = sorted(waiting, key=lambda leaf: leaf.order)
-            found, asked, have = _seen(leaf)
-            wanted, there, complete = wanted + asked, there + have, complete and isinstance(leaf, Draw)
-            waiting += machine.feed(leaf, found)
-    exact = complete and (there == wanted or _asks_once(strategy))
-    return Peek(machine.result, wanted, there, exact)
+        leaves = machine.start()
+        while leaves:  # in rounds, as under a budget: its admission goes in their order
+            ahead, leaves = sorted(leaves, key=lambda leaf: leaf.order), []
+            for leaf in ahead:
+                leaves += machine.feed(leaf, look.at(leaf))
+    exact = look.exact and (look.there == look.wanted or _asks_once(strategy))
+    return Peek(machine.result, len(look.wanted), len(look.there), exact)
 
 
-def _seen(leaf: Leaf) -> tuple[Any, int, int]:
-    """What a leaf brings now, how many samples it wants, and how many of them are there."""
-    if not isinstance(leaf, Draw):
-        return Candidate(leaf.index, abstention=Abstention("empty", "not run yet")), 1, 0
-    seen = glimpse(leaf.ask)
-    return seen.gathered, seen.wanted, len({result.address for result in seen.gathered.results})
+class _Look:
+    """What was seen so far.
+
+    Args:
+        outside: budgets that are not the call's own meters. They, and any that has limits, are not charged; twins of
+            theirs are.
+    """
+
+    def __init__(self, outside: tuple[Budget, ...]) -> None:
+        self._twins = {budget: budget.twin() for budget in outside}
+        self.wanted, self.there = set[Address](), set[Address]()
+        self.exact = True
+
+    def at(self, leaf: Leaf) -> Gathered | BudgetSpent:
+        """What a leaf brings now."""
+        if isinstance(leaf, Draw):
+            return self.gather(leaf.ask, counted=not _undrawn(leaf.node))
+        self.exact = False
+        return BudgetSpent(NOT_DRAWN, leaf.node.budgets[0])
+
+    def gather(self, ask: Ask, counted: bool = True) -> Gathered:
+        """What an ask brings now; not counted where it rests on what was not drawn, and perhaps is never made."""
+        budgets = [self._twin(budget) for budget in ask.budgets]
+        seen = glimpse(replace(ask, budgets=tuple(budgets)))
+        self.exact = self.exact and seen.exact
+        if counted:
+            self.wanted |= seen.wanted
+            self.there |= {result.address for result in seen.gathered.results}
+        own = dict(zip(budgets, ask.budgets, strict=True))
+        found = seen.gathered
+        return replace(found, budget=None if found.budget is None else own[found.budget])
+
+    def _twin(self, budget: Budget) -> Budget:
+        if budget.limits and budget not in self._twins:
+            self._twins[budget] = budget.twin()
+        return self._twins.get(budget, budget)
+
+
+def _undrawn(node: Node) -> bool:
+    """Whether a generator went on without something that was not drawn."""
+    return node.cut is not None and node.cut.limit == NOT_DRAWN
+
+
+def _quiet() -> dict[str, Any]:
+    """The DSPy context in which nobody hears of anything."""
+    settings: dict[str, Any] = {"rtk_watchers": (), "rtk_unheard": True, "callbacks": [], "trace": None}
+    if dspy.settings.adapter is not None:  # it may have callbacks of its own
+        settings["adapter"] = copy.copy(dspy.settings.adapter)
+        settings["adapter"].callbacks = []
+    return {**settings, "disable_history": True, "usage_tracker": None}
 
 
 def _asks_once(strategy: Strategy) -> bool:
-    """Whether all that is asked is known before anything came."""
-    within: list[Any] = [one for _, one in strategy.named_sub_modules(Strategy)]
-    return all(one.asks_once for one in within)
+    """Whether all that is asked is known before anything came: each says so where it defines its flow."""
+    within = [type(one) for _, one in strategy.named_sub_modules(Strategy)]
+    owners: list[Any] = [next(base for base in kind.__mro__ if "flow" in vars(base)) for kind in within]
+    return all(vars(owner).get("asks_once", False) for owner in owners)

@@ -117,8 +117,7 @@ class Sampling:
     def _candidate(self, index: int, result: Sample | Missing) -> Candidate:
         where = frozenset({str(result.address)})
         if isinstance(result, Missing):
-            reason = f"{result.kind}: {result.reason}" if result.reason else result.kind
-            return Candidate(index, abstention=Abstention("failed", reason), addresses=where)
+            return Candidate(index, abstention=Abstention("failed", str(result)), addresses=where)
         found = Candidate(index, sample=result, seconds=result.usage.seconds, addresses=where)
         found.abstention = _abstains(result)
         if found.abstention is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dspy
@@ -56,8 +56,8 @@ class Controls:
         self.numbers = {name: _slider(name, *limits) for name, limits in _RANGES.items()}
         self.numbers["shots"] = _slider("shots", 0, max(shots, 0), min(SHOTS, shots))
         self.temperature = w.FloatSlider(
-            temperature, min=0, max=2, step=0.05, description="Temperature", continuous_update=False, style=_WIDE,
-            layout=_half(), tooltip="0 gives one and the same sample",
+            temperature, min=0, max=max(2, temperature), step=0.05, description="Temperature",
+            continuous_update=False, style=_WIDE, layout=_half(), tooltip="0 gives one and the same sample",
         )  # fmt: skip
         self.tokens = w.BoundedIntText(
             0, min=0, max=10**9, step=100, description="Token budget", style=_WIDE, layout=_half(),
@@ -90,10 +90,8 @@ class Controls:
             model=self.model.value,
         )
 
-    @property
-    def example(self) -> dspy.Example | None:
-        """The example whose question is asked, where it is one."""
-        asked = {name: control.value for name, control in self.inputs.items()}
+    def example(self, asked: Mapping[str, str]) -> dspy.Example | None:
+        """The example whose question is asked by these inputs, where it is one."""
         return next((one for one in self._examples if _inputs(one) == asked), None)
 
     def on_change(self, changed: Callable[[], None]) -> None:
@@ -151,7 +149,7 @@ class Controls:
 
     def _typed(self) -> None:
         """A question was typed: the list says whose it is."""
-        example = self.example
+        example = self.example(self.dial.inputs)
         self.question.value = self._examples.index(example) if example is not None else -1
 
     def _offer(self) -> None:
@@ -161,8 +159,11 @@ class Controls:
             control.layout.display = None if name in offer.turned else "none"
         for name, number in offer.numbers.items():
             control = self.numbers[name]
-            control.max = max(control.max, number)
+            control.min, control.max = min(control.min, number), max(control.max, number)
             control.value = number
+        if offer.temperature is not None:
+            self.temperature.max = max(self.temperature.max, offer.temperature)
+            self.temperature.value = offer.temperature
         self.prompt.options = list(offer.prompts)
         self.prompt.value = next(iter(offer.prompts), None)
         self.prompt.layout.display = None if len(offer.prompts) > 1 else "none"
@@ -175,7 +176,7 @@ class Controls:
     def _write_prompt(self) -> None:
         """Instructions were edited; those of the usual programs are one and the same text."""
         mine = self._prompts[self.strategy.value]
-        for prompts in self._prompts.values():
+        for prompts in self._prompts.values() if mine else ():
             if prompts.keys() == mine.keys():
                 prompts[self.prompt.value] = self.instructions.value
 

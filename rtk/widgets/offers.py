@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import dspy
-from dspy.signatures.signature import ensure_signature
+from dspy.signatures.signature import ensure_signature, make_signature
 
+from rtk.errors import StrategyError, TaskError
 from rtk.experiments import STRATEGIES, Thinking
 from rtk.experiments import program as usual
 from rtk.strategies import Strategy
@@ -58,6 +60,7 @@ class Offer:
         prompts: the instructions it begins with, by predictor.
         build: the program for where the controls stand.
         numbers: what its numbers begin with, where they are its own.
+        temperature: likewise.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Offer:
     prompts: Mapping[str, str]
     build: Callable[[Dial], dspy.Module]
     numbers: Mapping[str, int] = field(default_factory=dict)
+    temperature: float | None = None
 
 
 def offers(program: Any, task: Task | None, signature: Any) -> dict[str, Offer]:
@@ -75,20 +79,59 @@ def offers(program: Any, task: Task | None, signature: Any) -> dict[str, Offer]:
 
 
 def signature_of(program: Any, task: Task | None) -> Any:
-    """What is asked and answered: the task's, else the one given, else that of the program's first predictor."""
+    """What is asked and answered: the task's, else the one given, else what the program's predictors make together.
+
+    Raises:
+        StrategyError: for what is neither a program nor a signature.
+    """
+    if isinstance(program, Task):
+        raise StrategyError("a task is no program", mend="rtk.Playground(task=task)")
+    if program is not None and not isinstance(program, dspy.Module):
+        given: Any = usual("direct", program)  # refuses what is no signature
+        if task is not None:
+            raise StrategyError("the task has a signature of its own", mend="leave out the task, or the signature")
+        return given.chain.signature
     if task is not None:
         return task.signature
-    if not isinstance(program, dspy.Module):
-        return ensure_signature("question -> answer" if program is None else program)
-    predictors = program.predictors()
-    signature: Any = predictors[0].signature if predictors else ensure_signature("question -> answer")
-    return signature.delete("reasoning") if "reasoning" in signature.output_fields else signature
+    signatures = [_signature(predictor) for predictor in program.predictors()] if program is not None else []
+    return _together(program, signatures) if signatures else ensure_signature("question -> answer")
+
+
+def _together(program: Any, signatures: Sequence[Any]) -> Any:
+    """From what a program takes to what its last predictor gives."""
+    last, known = signatures[-1], {name: one for each in signatures for name, one in each.input_fields.items()}
+    asked = _taken(program, signatures, known)
+    outputs = {name: one for name, one in last.output_fields.items() if name != "reasoning"} or last.output_fields
+    inputs = {name: known.get(name, dspy.InputField()) for name in asked}
+    within = any(f"`{name}`" in last.instructions for name in last.input_fields.keys() - set(asked))
+    fields = {name: (one.annotation or str, one) for name, one in {**inputs, **outputs}.items()}
+    return make_signature(fields, None if within else last.instructions)
+
+
+def _taken(program: Any, signatures: Sequence[Any], known: Mapping[str, Any]) -> list[str]:
+    """The inputs of a program: those its code names, else those that all of its predictors take."""
+    code = type(program).flow if isinstance(program, Strategy) else getattr(type(program), "forward", None)
+    parameters = list(inspect.signature(code).parameters.values())[1:] if code is not None else []
+    named = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+             and (one.default is one.empty or one.name in known)]  # fmt: skip
+    first = list(signatures[0].input_fields)
+    return named or [name for name in first if all(name in one.input_fields for one in signatures)] or first
 
 
 def _usual(name: Thinking, on: Any, signature: Any, task: Task | None) -> Offer:
     known = {"depth"} if task is not None and task.depth is not None else set()
-    known |= {"shots"} if task is None else set()
+    known |= set() if _shows(name, task) else {"shots"}
     return Offer(name, TURNED[name] - known, {WHOLE: signature.instructions}, partial(_build_usual, name, on))
+
+
+def _shows(name: Thinking, task: Task | None) -> bool:
+    """Whether a usual program has worked examples in its prompts."""
+    if task is None or name == "tree of thoughts":
+        return task is not None and task.depth is not None
+    try:
+        return bool(task.demos(1))
+    except TaskError:
+        return False
 
 
 def _build_usual(name: Thinking, on: Any, dial: Dial) -> dspy.Module:
@@ -97,8 +140,9 @@ def _build_usual(name: Thinking, on: Any, dial: Dial) -> dspy.Module:
 
 def _given(program: dspy.Module) -> Offer:
     prompts = {name: _signature(predictor).instructions for name, predictor in program.named_predictors()}
-    numbers = _numbers(program)
-    return Offer(f"{type(program).__name__} (given)", frozenset(numbers), prompts, partial(_turned, program), numbers)
+    numbers, name = _numbers(program), f"{type(program).__name__} (given)"
+    build = partial(_turned, program)
+    return Offer(name, frozenset(numbers), prompts, build, numbers, _settings(program).get("temperature"))
 
 
 def _turned(program: dspy.Module, dial: Dial) -> dspy.Module:
@@ -108,8 +152,10 @@ def _turned(program: dspy.Module, dial: Dial) -> dspy.Module:
         signature = _signature(predictor)
         if dial.prompts.get(name, signature.instructions) != signature.instructions:
             predictor.signature = signature.with_instructions(dial.prompts[name])
-    for name in _numbers(made):
-        setattr(made, name, dial.numbers[name])
+    own = {name: dial.numbers[name] for name in _numbers(made)}
+    own |= {"temperature": dial.temperature} if _settings(made).get("temperature") is not None else {}
+    for name, value in own.items():
+        setattr(made, name, value)
     return made
 
 
@@ -119,5 +165,9 @@ def _signature(predictor: Any) -> Any:
 
 def _numbers(program: dspy.Module) -> dict[str, int]:
     """The settings of a program that controls turn."""
-    values = program.settings.values if isinstance(program, Strategy) and hasattr(program, "settings") else {}
-    return {name: values[name] for name in DIALS if isinstance(values.get(name), int)}
+    values = _settings(program)
+    return {name: values[name] for name in DIALS if type(values.get(name)) is int}
+
+
+def _settings(program: dspy.Module) -> dict[str, Any]:
+    return program.settings.values if isinstance(program, Strategy) and hasattr(program, "settings") else {}

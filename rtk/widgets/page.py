@@ -8,6 +8,7 @@ from rtk._html import Markup, element
 from rtk.strategies import Prediction
 from rtk.widgets.controls import LABELS
 from rtk.widgets.offers import Dial, Offer
+from rtk.widgets.wording import failure
 
 
 def page(dial: Dial, offer: Offer, model: str, prediction: Any) -> Markup:
@@ -17,7 +18,7 @@ def page(dial: Dial, offer: Offer, model: str, prediction: Any) -> Markup:
         dial: where the controls stand.
         offer: the program they turn.
         model: its name.
-        prediction: the answer with its evidence; None where there is none.
+        prediction: the answer with its evidence; an error where there is one instead; None where there is neither.
     """
     rows = [*dial.inputs.items(), ("model", model), ("strategy", dial.strategy)]
     rows += [(LABELS[name].lower(), str(number)) for name, number in dial.numbers.items() if name in offer.turned]
@@ -30,6 +31,8 @@ def page(dial: Dial, offer: Offer, model: str, prediction: Any) -> Markup:
 def _evidence(prediction: Any) -> Markup:
     if prediction is None:
         return element("p", "Not run yet.")
+    if isinstance(prediction, BaseException):
+        return failure(prediction)
     return Markup(prediction._repr_html_()) if isinstance(prediction, Prediction) else element("pre", prediction)
 
 

@@ -13,8 +13,10 @@ import ipywidgets as w
 
 from rtk._html import Markup, element
 from rtk.budget import Budget
-from rtk.errors import BudgetSpent, ModelError
+from rtk.deliberation import Deliberation
+from rtk.errors import ModelError
 from rtk.models import LM, LinesAdapter
+from rtk.store import current_recording
 from rtk.strategies import Peek, Prediction, Strategy, peek
 from rtk.tasks import Task
 from rtk.widgets import wording
@@ -22,7 +24,7 @@ from rtk.widgets.controls import Controls
 from rtk.widgets.offers import Dial, Offer, offers, signature_of
 from rtk.widgets.page import page
 from rtk.widgets.subshells import freed
-from rtk.widgets.trial import Trial
+from rtk.widgets.trial import Trial, ending
 from rtk.widgets.vote_view import VoteView, answer_of
 
 QUESTIONS = 20  # of a task's dev split, to pick from
@@ -90,23 +92,31 @@ class Playground:
             if self._running:
                 return
             dial = self.controls.dial
-            try:
-                program, budget = self._build(dial), _budget(dial)
-            except Exception as error:  # noqa: BLE001 - shown in place, as a run's own error is
-                return self._say(wording.failure(error))
-            self.controls.busy(True)
-            self._running = True
+            if not _asked(dial):
+                return self._look()
             report = partial(self._report, dial=dial)
-            self._trial = Trial(program, dial.inputs, budget, self._settings(dial), report).start()
+            try:
+                trial = Trial(self._build(dial), self._inputs(dial), _budget(dial), self._settings(dial), report)
+            except Exception as error:  # noqa: BLE001 - shown in place, as a run's own error is
+                return self._failed(error, dial)
+            self.controls.busy(True)
+            self._running, self._trial = True, trial
+            self._progress(trial, dial)
+            trial.start()
 
     def stop(self) -> None:
         """What the button does: ask no more; what came is kept."""
-        if self._trial is not None:
-            self._trial.stop()
+        if (trial := self._latest()) is not None:
+            trial.stop()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the run under way; whether it is over."""
-        return self._trial is None or self._trial.wait(seconds)
+        return (trial := self._latest()) is None or trial.wait(seconds)
+
+    def _latest(self) -> Trial | None:
+        """The last run that was started; never one that is about to be."""
+        with self._lock:
+            return self._trial
 
     # --- looking and running ---
 
@@ -116,16 +126,16 @@ class Playground:
             if self._running:
                 return
             dial = self.controls.dial
-            if not all(text.strip() for text in dial.inputs.values()):
+            if not _asked(dial):
                 return self._idle(wording.unasked(), None, dial)
             try:
                 seen = self._peek(dial)
             except Exception as error:  # noqa: BLE001 - whatever a setting leads to is shown in place
-                return self._idle(wording.failure(error), None, dial)
+                return self._failed(error, dial)
             if seen is None or not seen.whole:
                 return self._idle(wording.need(seen), seen, dial)
             self._say(wording.need(seen))
-            self._conclude(seen.prediction, "done", dial)
+            self._conclude(seen.prediction, "stopped" if ending(seen.prediction) else "done", dial)
 
     def _idle(self, said: Markup, seen: Peek | None, dial: Dial) -> None:
         """No answer yet; what is there is shown."""
@@ -134,25 +144,39 @@ class Playground:
         self._show(seen.prediction if seen is not None else None, "idle", wording.so_far(seen))
         self._tell(None, dial)
 
+    def _failed(self, error: BaseException, dial: Dial) -> None:
+        """An error in place of an answer."""
+        self._say(wording.failure(error))
+        self.prediction = None
+        self._show(None, "failed", "")
+        self._tell(error, dial)
+
     def _report(self, trial: Trial, dial: Dial) -> None:
         """From the run's own thread: a sample came, or it is over."""
         with self._lock:
             state = trial.state
             if state == "running":
-                seen = self._peek(dial)
-                self._say(wording.under_way(trial, seen))
-                self._show(seen.prediction if seen is not None else None, "running", wording.so_far(seen))
-                return
+                return self._progress(trial, dial)
             self._running = False
             self.controls.busy(False)
-            if trial.error is not None and not isinstance(trial.error, BudgetSpent):
-                self._say(wording.failure(trial.error))
-                self._show(None, "failed", "")
-                return
-            self._say(wording.ended(trial))
+            if state == "failed" and trial.error is not None:
+                return self._failed(trial.error, dial)
+            self._say(wording.ended(trial, self._keeps(dial)))
             self._conclude(trial.prediction, state, dial)
             if self.controls.dial != dial:  # a control was turned meanwhile
                 self._look()
+
+    def _progress(self, trial: Trial, dial: Dial) -> None:
+        try:
+            seen = self._peek(dial)
+        except Exception:  # noqa: BLE001 - what a program makes of a part of its samples is no matter of the run's
+            seen = None
+        self._say(wording.under_way(trial, seen))
+        self._show(seen.prediction if seen is not None else None, "running", wording.so_far(seen))
+
+    def _keeps(self, dial: Dial) -> bool:
+        """Whether what a run draws is kept."""
+        return bool(self._models[dial.model].cache) or current_recording() is not None
 
     def _build(self, dial: Dial) -> dspy.Module:
         return self._offers[dial.strategy].build(dial)
@@ -168,8 +192,13 @@ class Playground:
         program = self._build(dial)
         if not isinstance(program, Strategy):
             return None
-        with dspy.context(**self._settings(dial)):
-            return peek(program, **dial.inputs, budget=_budget(dial))
+        with dspy.context(**self._settings(dial)), _budget(dial):
+            return peek(program, **self._inputs(dial))
+
+    def _inputs(self, dial: Dial) -> dict[str, Any]:
+        """What is asked: an example's own values, which may be no texts, or what was typed."""
+        example = self.controls.example(dial.inputs)
+        return dict(dial.inputs) if example is None else example.inputs().toDict()
 
     # --- showing ---
 
@@ -180,13 +209,17 @@ class Playground:
         self._view.show(prediction, status, headline)
 
     def _conclude(self, prediction: Any, status: Any, dial: Dial) -> None:
-        self.prediction = prediction
-        self._show(prediction, status, wording.answered(answer_of(prediction), self._right(prediction)))
+        self.prediction, right = prediction, None
+        try:
+            right = self._right(prediction, dial)
+        except Exception as error:  # noqa: BLE001 - an answer that cannot be compared is shown all the same
+            self._say(wording.failure(error))
+        self._show(prediction, status, wording.answered(answer_of(prediction), right))
         self._tell(prediction, dial)
 
-    def _right(self, prediction: Any) -> tuple[bool, str] | None:
+    def _right(self, prediction: Any, dial: Dial) -> tuple[bool, str] | None:
         """Whether the answer is the gold one, and which that is; None where nobody knows."""
-        example = self.controls.example
+        example = self.controls.example(dial.inputs)
         if self._task is None or example is None or prediction is None:
             return None
         return self._task.metric(example, prediction), str(example[self._task.answer_field])
@@ -194,7 +227,7 @@ class Playground:
     def _tell(self, prediction: Any, dial: Dial) -> None:
         """The deliberation below the controls, and the static copy of it all."""
         told = prediction.deliberation if isinstance(prediction, Prediction) else None
-        self._story.value = told.html() if told is not None else ""
+        self._story.value = told.html() if isinstance(told, Deliberation) else ""
         self._page = page(dial, self._offers[dial.strategy], self._models[dial.model].model, prediction)
         if self._twin is not None:
             self._twin.update(self._static(), raw=True)
@@ -225,6 +258,11 @@ class Playground:
         return f"Playground({', '.join([*parts, f'model={self._models[0].model!r}'])})"
 
 
+def _asked(dial: Dial) -> bool:
+    """Whether there is a question; a program may have other inputs that are empty, or none at all."""
+    return not dial.inputs or any(text.strip() for text in dial.inputs.values())
+
+
 def _budget(dial: Dial) -> Budget:
     """A fresh budget; without a limit it is there to be closed."""
     return Budget(tokens=dial.tokens or None)
@@ -241,4 +279,5 @@ def _models(given: Any) -> tuple[list[Any], Any]:
         raise ModelError(
             f"{wrong[0] if wrong else 'an empty list'} is no model", mend="for example model=rtk.LM('embedded')"
         )
-    return found, dspy.settings.adapter
+    # what an LM of DSPy's own draws is heard of and counted only through one of rtk's
+    return [one if isinstance(one, LM) else LM.of(one, cache=False) for one in found], dspy.settings.adapter

@@ -9,12 +9,19 @@ from typing import Any, Literal
 
 import dspy
 
-from rtk.budget import Budget
+from rtk.budget import UNITS, Budget
 from rtk.errors import BudgetSpent
 from rtk.events import SampleArrived, watching
 from rtk.samples import Sample
+from rtk.strategies import Prediction
 
 State = Literal["running", "done", "stopped", "failed"]
+
+
+def ending(prediction: Any) -> str | None:
+    """The unit of the budget that ended a prediction early; a field that is called `stopped` is none."""
+    unit = prediction.stopped if isinstance(prediction, Prediction) else None
+    return unit if unit in (*UNITS, "closed") else None
 
 
 class Trial:
@@ -47,7 +54,7 @@ class Trial:
         self.prediction: Any = None
         self.error: BaseException | None = None
         self.drawn = self.failed = 0
-        self._over = threading.Event()
+        self._over, self._counting = threading.Event(), threading.Lock()
         context = copy_context()
         self._threads = [
             threading.Thread(target=context.run, args=(self._run,), name="rtk-trial", daemon=True),
@@ -59,9 +66,14 @@ class Trial:
         """How far it is."""
         if not self._over.is_set():
             return "running"
-        if self.error is not None:
-            return "stopped" if isinstance(self.error, BudgetSpent) else "failed"
-        return "stopped" if getattr(self.prediction, "stopped", None) else "done"
+        if self.stopped is not None:
+            return "stopped"
+        return "done" if self.error is None else "failed"
+
+    @property
+    def stopped(self) -> str | None:
+        """The unit of the budget that ended it before its end."""
+        return self.error.limit if isinstance(self.error, BudgetSpent) else ending(self.prediction)
 
     def start(self) -> Trial:
         """Set out."""
@@ -82,7 +94,7 @@ class Trial:
         try:
             with dspy.context(**self._settings), watching(self._arrived), self._budget:
                 self.prediction = self._program(**self._inputs)
-        except (Exception, BudgetSpent) as error:  # noqa: BLE001 - shown to whoever pressed Run
+        except BaseException as error:  # noqa: BLE001 - shown to whoever pressed Run
             self.error = error
         finally:
             self._over.set()
@@ -90,8 +102,9 @@ class Trial:
 
     def _arrived(self, event: SampleArrived) -> None:
         came = isinstance(event.sample, Sample)
-        self.drawn += came and not event.reused
-        self.failed += not came
+        with self._counting:  # rollouts run in threads of their own
+            self.drawn += came and not event.reused
+            self.failed += not came
         self._news.set()
 
     def _report(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import anywidget
+import dspy
 import traitlets
 
 from rtk.answers import NOT_ANSWERS, Vote
 from rtk.shipped import shipped
+from rtk.statistics import Estimate
 from rtk.strategies import Prediction
 
 Status = Literal["idle", "running", "done", "stopped", "failed"]
@@ -39,14 +42,24 @@ class VoteView(anywidget.AnyWidget):
             status: of the run it comes from.
             headline: the line above the bars; by default the answer.
         """
-        vote = prediction.vote if isinstance(prediction, Prediction) else None
+        vote = vote_of(prediction)
         said = headline if headline is not None else answer_of(prediction)
         self.state = {"status": status, "headline": said, "votes": _bars(vote), "foot": _foot(vote, prediction)}
 
 
+def vote_of(prediction: Any) -> Vote | None:
+    """The vote behind a prediction; a field that is called `vote` is none."""
+    found = prediction.vote if isinstance(prediction, Prediction) else None
+    return found if isinstance(found, Vote) else None
+
+
 def answer_of(prediction: Any) -> str:
-    """The output that is no reasoning, the last of several; empty where there is none."""
-    fields = dict(prediction.items()) if prediction is not None else {}
+    """What was voted for, else the output that is no reasoning, the last of several; empty where there is none."""
+    if (vote := vote_of(prediction)) is not None and vote.winner is not None:
+        return str(vote.winner)
+    if not isinstance(prediction, dspy.Prediction | Mapping):
+        return "" if prediction is None else str(prediction)
+    fields = dict(prediction.items())
     answers = [value for name, value in fields.items() if name not in NOT_ANSWERS] or list(fields.values())
     return "" if not answers or answers[-1] is None else str(answers[-1])
 
@@ -69,8 +82,8 @@ def _foot(vote: Vote | None, prediction: Any) -> str:
     if vote is None:
         return ""
     parts = [f"margin {vote.margin:.2f}"] if len(vote.clusters) > 1 else []
-    sure = prediction.confidence
-    parts += [f"confidence {sure}"] if sure is not None else []
-    parts += [f"{count} {kind}" for kind, count in (prediction.abstentions or {}).items()]
+    sure, kinds = prediction.confidence, prediction.abstentions  # or fields that are called so
+    parts += [f"confidence {sure}"] if isinstance(sure, Estimate) else []
+    parts += [f"{count} {kind}" for kind, count in kinds.items()] if isinstance(kinds, dict) else []
     beyond = len(vote.clusters) - MOST
     return " · ".join([*([f"{beyond} other answers"] if beyond > 0 else []), *parts])

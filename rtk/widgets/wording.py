@@ -5,24 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from rtk._html import Markup, element
-from rtk.errors import BudgetSpent
+from rtk.budget import Spent
 from rtk.store import current_recording
-from rtk.strategies import Peek
-from rtk.widgets.trial import Trial
+from rtk.strategies import Peek, Prediction
+from rtk.widgets.trial import Trial, ending
+from rtk.widgets.vote_view import vote_of
 
 
 def need(seen: Peek | None) -> Markup:
     """Before a run: what it needs and what is there."""
-    if seen is None:
+    if seen is None or not (seen.wanted or seen.exact):
         return _line("This program says how many samples it needs only by running.")
     where, replays = _where()
     if seen.whole:
-        return _line(f"{_all(seen.wanted)} {where}: answered without drawing.")
-    least = "" if seen.exact else "at least "
-    says = f"Needs {least}{_samples(seen.wanted)}: {seen.there} {where}"
+        return _line(_answered_at_once(seen, where))
+    says = f"Needs {_wanted(seen)}: {seen.there} {where}"
     if replays:
         return _line(f"{says}, and a replay draws none.")
-    return _line(f"{says}, Run draws {seen.wanted - seen.there}{'' if seen.exact else ' and what follows from them'}.")
+    missing = [str(seen.wanted - seen.there)] if seen.wanted > seen.there else []
+    beyond = [] if seen.exact else ["what follows from them"]
+    return _line(f"{says}, Run draws {' and '.join([*missing, *beyond])}.")
+
+
+def _answered_at_once(seen: Peek, where: str) -> str:
+    unit = ending(seen.prediction)
+    if not seen.wanted:
+        return f"The budget of {unit} admits no sample." if unit else "Needs no sample."
+    return f"{_all(seen.wanted)} {where}: answered without drawing.{f' {_out_of(unit)}' if unit else ''}"
 
 
 def unasked() -> Markup:
@@ -32,32 +41,32 @@ def unasked() -> Markup:
 
 def under_way(trial: Trial, seen: Peek | None) -> Markup:
     """During a run."""
-    least = "" if seen is None or seen.exact else "at least "
-    whole = f" of {least}{seen.wanted}" if seen is not None else ""
-    there = seen.there if seen is not None else trial.drawn
     lost = f", {trial.failed} did not come" if trial.failed else ""
-    return _line(f"Drawing: {there}{whole} samples are here{lost}.")
+    there = max(trial.drawn, seen.there if seen is not None else 0)  # of an LM that stores nothing, none is there
+    if seen is None or seen.wanted < there or not seen.wanted:
+        return _line(f"Drawing: {_samples(there)} {'is' if there == 1 else 'are'} here{lost}.")
+    return _line(f"Drawing: {there} of {_wanted(seen)} {'is' if seen.wanted == 1 else 'are'} here{lost}.")
 
 
-def ended(trial: Trial) -> Markup:
-    """After a run."""
-    spent = getattr(trial.prediction, "spent", None)
-    cost = f" {spent}." if spent is not None else ""
-    limit = trial.error.limit if isinstance(trial.error, BudgetSpent) else getattr(trial.prediction, "stopped", None)
-    if limit == "closed":
-        kept = "is" if trial.drawn == 1 else "are"
-        return _line(f"Stopped; {_samples(trial.drawn)} drawn in this run {kept} kept.{cost}")
-    if limit:
-        return _line(f"The budget of {limit} is spent: the best so far.{cost}")
+def ended(trial: Trial, kept: bool) -> Markup:
+    """After a run; whether what was drawn is kept."""
+    spent = trial.prediction.spent if isinstance(trial.prediction, Prediction) else None
+    cost = f" {spent}." if isinstance(spent, Spent) else f" {_samples(trial.drawn)} drawn." if trial.drawn else ""
+    if trial.stopped == "closed":
+        verb = "is" if trial.drawn == 1 else "are"
+        drawn = f"drawn in this run {verb} kept" if kept else "drawn in this run, which nothing keeps"
+        return _line(f"Stopped; {_samples(trial.drawn)} {drawn}.{cost if isinstance(spent, Spent) else ''}")
+    if trial.stopped:
+        return _line(f"{_out_of(trial.stopped, trial.prediction is not None)}{cost}")
     return _line(f"{'Done' if trial.drawn else 'Nothing had to be drawn'}.{cost}")
 
 
 def so_far(seen: Peek | None) -> str:
     """The headline over votes that are not complete."""
-    vote = seen.prediction.vote if seen is not None else None
+    vote = vote_of(seen.prediction) if seen is not None else None
     if seen is None or vote is None:
         return ""
-    return f"so far, with {seen.there} of {_samples(seen.wanted)}: {vote.winner}"
+    return f"so far, with {seen.there} of {_wanted(seen)}: {vote.winner}"
 
 
 def answered(answer: str, right: tuple[bool, str] | None) -> str:
@@ -81,6 +90,14 @@ def _line(text: str) -> Markup:
 def _where() -> tuple[str, bool]:
     recording: Any = current_recording()
     return ("recorded", True) if recording is not None and recording.replays else ("stored", False)
+
+
+def _wanted(seen: Peek) -> str:
+    return f"{'' if seen.exact else 'at least '}{_samples(seen.wanted)}"
+
+
+def _out_of(unit: str, answered: bool = True) -> str:
+    return f"The budget of {unit} is spent{': the best so far' if answered else ' before there was an answer'}."
 
 
 def _samples(count: int) -> str:

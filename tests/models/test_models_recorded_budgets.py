@@ -20,7 +20,8 @@ from rtk.samples import Address
 from rtk.store import current_recording
 from rtk.testing import Reply, ScriptedServer
 
-SEED, SOON = 7, 0.5  # seconds that a deadline leaves; what has to come by then comes at once
+SEED = 7
+SOON, LATE = 0.5, 1.5  # seconds that a deadline leaves; the latter where something has to come by then
 PRICE = (15625, 15625)  # a 64th of a dollar for each token, so that sums are exact in whatever order
 INDEX = {Address("", "0", index).seed(SEED): index for index in range(32)}
 
@@ -190,19 +191,33 @@ def test_a_deadline_stops_where_and_as_it_stopped(case, clock):
 
 def test_what_came_behind_a_gap_is_overdrawn_in_both():
     """Paid and not consulted, live and replayed, and an outer budget of samples has paid for it too."""
-    budgets = lambda: [rtk.Budget(samples=9), rtk.Budget(seconds=SOON)]  # noqa: E731
+    budgets = lambda: [rtk.Budget(samples=9), rtk.Budget(seconds=LATE)]  # noqa: E731
     with ScriptedServer(hanging(2)) as server:
         live = recorded("study", server, [("slow", 6)], budgets(), concurrency=8)
-    assert live[0][0] == (["reply 0", "reply 1"], "seconds", {"seconds": SOON})
+    assert live[0][0] == (["reply 0", "reply 1"], "seconds", {"seconds": LATE})
     assert [(spent.samples, spent.overdrawn, spent.calls) for spent in live[1]] == [(5, 3, 1)] * 2
     assert replayed("study", [("slow", 6)], budgets()) == expected(live)
+
+
+def test_of_two_deadlines_alike_the_outer_one_ends_it():
+    """It began first; the error names it live and replayed."""
+
+    def ask(lm):
+        with rtk.Budget(seconds=LATE) as outer, rtk.Budget(seconds=LATE) as inner, pytest.raises(BudgetSpent) as caught:
+            lm("slow", n=2)
+        return [caught.value.budget is outer, caught.value.budget is inner]
+
+    with ScriptedServer(hanging(1)) as server, rtk.recording("study"):
+        assert ask(model(server)) == [True, False]
+    with rtk.recording("study", mode="replay"):
+        assert ask(without_model()) == [True, False]
 
 
 async def test_an_awaited_ask_stops_there_too():
     """The async call is the same ask."""
 
     async def ask(lm):
-        with pytest.raises(BudgetSpent) as caught, rtk.Budget(seconds=SOON) as budget:
+        with pytest.raises(BudgetSpent) as caught, rtk.Budget(seconds=LATE) as budget:
             await lm.acall("slow", n=4)
         return texts(caught.value.arrived), caught.value.limit, budget.spent
 
@@ -221,7 +236,7 @@ def test_a_deadline_that_did_not_stop_a_repetition_does_not_stop_it_replayed():
         return Reply(f"reply {index_of(received)}", delay=math.inf if late else 0.0)
 
     def sweep(lm):
-        return [told(lm, [("slow", n)], [rtk.Budget(seconds=SOON)]) for n in (2, 4, 3)]
+        return [told(lm, [("slow", n)], [rtk.Budget(seconds=LATE)]) for n in (2, 4, 3)]
 
     with ScriptedServer(once) as server, rtk.recording("study"):
         live = sweep(model(server))
@@ -232,7 +247,7 @@ def test_a_deadline_that_did_not_stop_a_repetition_does_not_stop_it_replayed():
 
 def test_a_later_run_that_is_not_stopped_takes_the_place_of_one_that_was():
     """The file holds the last run from its beginning: recorded again in `auto` by a faster server, nothing stops it."""
-    budgets = lambda: [rtk.Budget(seconds=SOON)]  # noqa: E731
+    budgets = lambda: [rtk.Budget(seconds=LATE)]  # noqa: E731
     with ScriptedServer(hanging(1)) as server:
         assert recorded("study", server, [("slow", 3)], budgets())[0][0][1] == "seconds"
     with ScriptedServer(hanging()) as server:
@@ -244,7 +259,7 @@ def test_a_later_run_that_is_not_stopped_takes_the_place_of_one_that_was():
 def test_other_seconds_are_another_deadline():
     """A replay under another limit of time is not stopped, and asks for what is not recorded."""
     with ScriptedServer(hanging(1)) as server:
-        recorded("study", server, [("slow", 3)], [rtk.Budget(seconds=SOON)])
+        recorded("study", server, [("slow", 3)], [rtk.Budget(seconds=LATE)])
     for budget in (rtk.Budget(seconds=60), rtk.Budget()):
         assert replayed("study", [("slow", 3)], [budget])[0][0][0] is NotRecorded
     assert replayed("study", [("slow", 1)], [rtk.Budget(seconds=60)])[0] == [(["reply 0"], None, None)]
@@ -253,10 +268,10 @@ def test_other_seconds_are_another_deadline():
 def test_a_deadline_is_kept_in_the_file_in_plain_words(tmp_path):
     """Where, after how many seconds, whether it was a call, what came behind it, and which of several asks it was."""
     with ScriptedServer(hanging(1)) as server:
-        recorded("study", server, [("slow", 4)], [rtk.Budget(seconds=SOON)], concurrency=8)
+        recorded("study", server, [("slow", 4)], [rtk.Budget(seconds=LATE)], concurrency=8)
     (line,) = [line for line in (tmp_path / "study.jsonl").read_text("utf-8").splitlines() if "stopped" in line]
     assert line.startswith('{"address":["')
-    assert line.endswith('","0",1],"beyond":[2,3],"called":true,"stopped":0.5,"turn":0}')
+    assert line.endswith('","0",1],"beyond":[2,3],"called":true,"stopped":1.5,"turn":0}')
 
 
 def test_units_are_those_that_are_tested():

@@ -146,6 +146,32 @@ def test_what_is_written_is_read_back(tmp_path_factory, entries, packed):
         assert len(rtk.recording(path, mode="replay")) == sum(isinstance(one, Sample) for _, one in entries)
 
 
+def test_a_packed_file_does_not_say_when_it_was_written(tmp_path):
+    """Else the same content would be other bytes a second later."""
+    assert record(tmp_path / "a.jsonl.gz", ENTRIES).read_bytes()[4:8] == bytes(4)
+
+
+def test_deadlines_are_read_back_in_their_turn(tmp_path):
+    """The second ask that comes to a place is stopped as the second one was; other seconds are other deadlines."""
+    place, behind = (sample.address for _, sample in drawn(REQUEST, 2))
+    path = tmp_path / "a.jsonl.gz"
+    with rtk.recording(path) as recording:
+        recording.note_given([place], [1.5, 60.0])
+        recording.note_stop(REQUEST, place, 1.5, True, {9, 4}, "ChatAdapter")
+        recording.note_stop(REQUEST, behind, 60.0, False, (), "ChatAdapter")
+    with rtk.recording(path, mode="replay") as replay:
+        assert replay.stopped(place, [1.5, 60.0]) is None
+        replay.note_given([place], [1.5])
+        stop = replay.stopped(place, [60.0, 1.5])
+        assert (stop.seconds, stop.called, stop.beyond, stop.turn) == (1.5, True, (4, 9), 1)
+        replay.note_stop(REQUEST, place, 1.5, True, (), "ChatAdapter")
+        assert replay.stopped(place, [1.5]) is None
+        assert replay.stopped(behind, [60.0]).called is False
+        assert replay.stopped(behind, [1.5, 2.0]) is None
+    with rtk.recording(path) as recording:
+        assert recording.stopped(behind, [60.0]) is None
+
+
 def test_of_a_failure_only_its_kind_is_kept(tmp_path):
     """A reason is the server's own words, which may hold anything."""
     path = record(tmp_path / "a.jsonl", failed(REQUEST, 0, "status_500", "sk-secret at http://10.0.0.1:99"))
@@ -244,6 +270,14 @@ def test_the_environment_says_what_auto_means(tmp_path, monkeypatch, wanted, mod
         with pytest.raises(RecordingError) as caught:
             rtk.recording("another")
         assert "RTK_RECORDING" in caught.value.mend
+
+
+def test_recording_anew_by_the_environment_makes_a_new_file(tmp_path, monkeypatch):
+    """`RTK_RECORDING=record` keeps what is asked for from then on, and drops the rest of the old file."""
+    record("study", ENTRIES)
+    monkeypatch.setenv("RTK_RECORDING", "record")
+    record("study", drawn(REQUEST, 1))
+    assert len(lines(tmp_path / "study.jsonl")) == 3
 
 
 @pytest.mark.parametrize("mode", ["Replay", "", None, "live"])

@@ -195,11 +195,10 @@ def test_as_a_context_it_holds_inside_only():
         assert current_recording() is outer
     assert current_recording() is standing
     later = rtk.recording("later")
-    with later:
-        assert current_recording() is later
-    assert current_recording() is standing
-    with later:
-        assert current_recording() is later
+    for _ in range(2):
+        with later, later:
+            assert current_recording() is later
+        assert current_recording() is standing
 
 
 def test_the_first_cell_may_be_run_again():

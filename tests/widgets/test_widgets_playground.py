@@ -1,134 +1,32 @@
 """The playground without a browser: its controls are turned, and what it then says, shows and draws is read."""
 
-import html
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import dspy
 import pytest
-from dspy.utils import DummyLM
+from boards import (
+    PATIENCE,
+    answers,
+    at,
+    bars,
+    board,
+    chain,
+    chat,
+    crowd,
+    ended,
+    headline,
+    model,
+    ran,
+    said,
+    status,
+    story,
+    until,
+    view,
+)
 
 import rtk
-from rtk.errors import ModelError
-from rtk.samples import Stream
-from rtk.store import current_recording
 from rtk.testing import Reply, ScriptedServer
-from rtk.widgets import VoteView
-
-PATIENCE = 60
-SECRET = "sk-this-is-a-secret"
-HOSTILE = "<script>alert('&amp;')</script><img src=x onerror=alert(1)>"
-SIGNATURE = "question -> answer"
-
-
-def chat(**fields):
-    """A completion as `dspy.ChatAdapter` reads it."""
-    return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in {**fields, "completed": ""}.items())
-
-
-def chain(answer, reasoning="because"):
-    return chat(reasoning=reasoning, answer=answer)
-
-
-def answers(*them):
-    """A script: one answer a choice, over and over; give the LM `server_n=False`."""
-    return lambda received: chain(them[received.index % len(them)], f"chain {received.index}")
-
-
-def model(server, **settings):
-    settings = {"num_retries": 0, "server_n": False, "concurrency": 32, **settings}
-    return rtk.LM("openai/scripted", api_base=server.url, api_key=SECRET, **settings)
-
-
-def at(playground, **controls):
-    """Turn controls, each by its name; a question's by the name of its field."""
-    for name, value in controls.items():
-        shown = playground.controls
-        control = shown.numbers.get(name) or shown.inputs.get(name) or getattr(shown, name)
-        control.value = value
-    return playground
-
-
-def board(server, program=None, task=None, lm=None, **controls):
-    """A playground over a server's model, with its controls turned."""
-    made = rtk.Playground(program, task, model=lm or model(server))
-    return at(made, **({"question": "What?", **controls} if task is None else controls))
-
-
-def ran(playground):
-    """Press Run, and wait for the end."""
-    playground.run()
-    return ended(playground)
-
-
-def ended(playground):
-    assert playground.wait(PATIENCE)
-    assert not playground.controls.run.disabled
-    assert playground.controls.stop.disabled
-    return playground
-
-
-def said(playground):
-    """The line under the buttons, as one reads it."""
-    return html.unescape(re.sub(r"<[^>]*>", " ", playground.controls.message.value)).strip()
-
-
-def view(playground):
-    return next(one for one in playground.widget.children if isinstance(one, VoteView))
-
-
-def headline(playground):
-    return view(playground).state["headline"]
-
-
-def status(playground):
-    return view(playground).state["status"]
-
-
-def bars(playground):
-    """The answers with their counts, the first number of each being votes."""
-    return {vote["answer"]: int(vote["count"].split()[0]) for vote in view(playground).state["votes"]}
-
-
-def story(playground):
-    return playground.widget.children[2].value
-
-
-@pytest.fixture
-def copies(monkeypatch):
-    """Show a playground, and get its static copy as it is now."""
-    shown = {}
-
-    class Handle:
-        def __init__(self):
-            self.now = None
-
-        def update(self, data, raw):
-            self.now = data
-
-    def display(data, raw, display_id=False):
-        handle = Handle()
-        handle.update(data, raw)
-        return handle
-
-    monkeypatch.setattr("IPython.display.display", display)
-
-    def copy(playground):
-        if id(playground) not in shown:
-            playground._ipython_display_()
-            shown[id(playground)] = playground
-        return playground._twin.now["text/html"]
-
-    return copy
-
-
-@pytest.fixture(autouse=True)
-def nothing_in_force(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.delenv("RTK_RECORDING", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
 
 
 @pytest.fixture
@@ -219,11 +117,200 @@ def test_an_input_among_several_may_be_empty(server):
 
 def test_inputs_of_any_name_reach_the_program(server):
     """A field called budget, or strategy, is an input like any other."""
-    playground = board(server, "strategy, budget, samples -> answer", lm=model(server))
-    controls = playground.controls.inputs
+    playground = rtk.Playground("strategy, budget, samples -> answer", model=model(server))
     for name, text in {"strategy": "s1", "budget": "b2", "samples": "n3"}.items():
-        controls[name].value = text
+        playground.controls.inputs[name].value = text
     assert "Needs" in said(playground)
     ran(playground)
     assert status(playground) == "done"
     assert all(text in server.requests[0].last for text in ("s1", "b2", "n3"))
+
+
+# --- runs ---
+
+
+def test_stop_keeps_what_came_and_counts_it_truly(server):
+    """Three of eight come, then Stop: three are kept and said to be, and Run goes on with the other five."""
+    playground = board(server, lm=crowd(server), strategy="self-consistency", samples=8)
+    store = model(server).store
+    with server.hold():
+        playground.run()
+        server.wait_for(lambda s: s.held == 8)
+        server.release(3)
+        until(lambda: said(playground) == "Drawing: 3 of 8 samples are here.")
+        assert status(playground) == "running"
+        assert headline(playground).startswith("so far, with 3 of 8 samples: ")
+        playground.stop()
+        ended(playground)
+        assert said(playground).startswith("Stopped; 3 samples drawn in this run are kept.")
+        assert (store.count(), status(playground)) == (3, "stopped")
+    at(playground, samples=7)
+    assert said(playground) == "Needs 7 samples: 3 stored, Run draws 4."
+    ran(at(playground, samples=8))
+    assert store.count() == 8
+    assert "8 samples (5 drawn, 3 reused)" in said(playground)
+
+
+def test_stop_before_anything_came(server):
+    """Nothing is kept and nothing is said to be, and the controls work again."""
+    playground = board(server, lm=crowd(server), strategy="self-consistency", samples=4)
+    with server.hold():
+        playground.run()
+        server.wait_for(lambda s: s.held == 4)
+        playground.stop()
+        ended(playground)
+        assert said(playground).startswith("Stopped; 0 samples drawn in this run are kept.")
+        assert (status(playground), headline(playground), bars(playground)) == ("stopped", "No answer", {})
+    assert ran(playground).prediction.vote.votes == 4
+
+
+def test_stop_without_a_run_does_nothing(server):
+    """Before the first and after the last."""
+    playground = board(server, strategy="chain of thought")
+    playground.stop()
+    assert playground.wait() is True
+    ran(playground)
+    playground.stop()
+    assert status(ran(playground)) == "done"
+
+
+def test_of_a_model_that_keeps_nothing_nothing_is_said_to_be_kept(server):
+    """While it runs its samples are counted all the same."""
+    playground = board(server, strategy="self-consistency", samples=4, lm=crowd(server, cache=False))
+    with server.hold():
+        playground.run()
+        server.wait_for(lambda s: s.held == 4)
+        server.release(2)
+        until(lambda: said(playground) == "Drawing: 2 of 4 samples are here.")
+        playground.stop()
+        ended(playground)
+    assert said(playground).startswith("Stopped; 2 samples drawn in this run, which nothing keeps.")
+    ran(playground)
+    assert said(playground).startswith("Done. 1 call, 4 samples (4 drawn, 0 reused)")
+    at(playground, samples=2)
+    assert said(playground) == "Needs 2 samples: 0 stored, Run draws 2."
+
+
+def test_run_twice_quickly_is_one_run(server):
+    """However often it is pressed while it runs."""
+    playground = board(server, lm=crowd(server), strategy="self-consistency", samples=4)
+    with server.hold():
+        for _ in range(5):
+            playground.run()
+        server.wait_for(lambda s: s.held == 4)
+        playground.controls.run.click()
+    ended(playground)
+    assert (server.count, status(playground)) == (4, "done")
+
+
+def test_a_run_again_draws_nothing(server):
+    """It is answered from the store, and says so."""
+    playground = ran(ran(board(server, strategy="self-consistency", samples=4)))
+    assert server.count == 4
+    assert said(playground).startswith("Nothing had to be drawn. 1 call, 4 samples (0 drawn, 4 reused)")
+
+
+def test_a_control_turned_during_a_run_is_seen_to_after_it(server):
+    """The run goes on as it was started; then what is shown belongs to where the controls stand."""
+    playground = board(server, lm=crowd(server), strategy="self-consistency", samples=4)
+    with server.hold():
+        playground.run()
+        server.wait_for(lambda s: s.held == 4)
+        before = said(playground)
+        at(playground, samples=6)
+        assert (said(playground), server.held) == (before, 4)
+    ended(playground)
+    assert said(playground) == "Needs 6 samples: 4 stored, Run draws 2."
+    assert (status(playground), playground.prediction) == ("idle", None)
+    assert headline(playground).startswith("so far, with 4 of 6 samples")
+    ran(playground)
+    assert (server.count, status(playground)) == (6, "done")
+
+
+def test_a_control_turned_away_and_back_during_a_run_changes_nothing(server):
+    """The answer is the one asked for."""
+    playground = board(server, lm=crowd(server), strategy="self-consistency", samples=4)
+    with server.hold():
+        playground.run()
+        server.wait_for(lambda s: s.held == 4)
+        at(playground, samples=6)
+        at(playground, samples=4)
+    ended(playground)
+    assert (status(playground), playground.prediction.vote.votes) == ("done", 4)
+
+
+def test_many_turns_during_a_run_neither_hang_nor_lose_it(server):
+    """Callbacks come on other threads than the run's news."""
+    playground = board(server, lm=crowd(server), strategy="self-consistency", samples=32)
+    with ThreadPoolExecutor(4) as pool:
+        playground.run()
+        turns = [pool.submit(at, playground, samples=n, temperature=t) for n in range(1, 9) for t in (0.5, 0.7, 0.9)]
+        for turn in turns:
+            turn.result(PATIENCE)
+    ended(playground)
+    at(playground, samples=32, temperature=0.7)
+    assert said(playground) == "All 32 samples are stored: answered without drawing."
+    assert server.count == 32
+
+
+def test_run_and_stop_in_any_order_and_from_any_thread_end_well(server):
+    """Nothing hangs, nothing is lost, and what is said to be drawn is what was."""
+    playground = board(server, lm=crowd(server), strategy="self-consistency", samples=24)
+    drawn = 0
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(15):
+            presses = [pool.submit(press) for press in (playground.run, playground.stop, playground.run)]
+            for one in presses:
+                one.result(PATIENCE)
+            ended(playground)
+            last = re.search(r"(\d+) drawn, (\d+) reused", said(playground))
+            drawn = max(drawn, sum(map(int, last.groups())) if last else 0)
+            assert status(playground) in ("stopped", "done")
+    assert status(ran(playground)) == "done"
+    assert bars(playground)["a"] + bars(playground)["b"] == 24
+    assert drawn <= model(server).store.count() == 24
+
+
+def test_a_tree_fills_in_and_then_is_there():
+    """A search says at least how many while it runs, and afterwards answers at once."""
+
+    def script(received):
+        if "[[ ## thought ## ]]" in received.prompt:
+            return chat(reasoning="r", thought=f"step {received.index}")
+        if "[[ ## verdict ## ]]" in received.prompt:
+            return chat(reasoning="r", verdict="sure")
+        return chain("42")
+
+    with ScriptedServer(script) as server:
+        playground = board(server, lm=crowd(server), strategy="tree of thoughts", branching=2, breadth=1, depth=2)
+        assert said(playground) == "Needs at least 2 samples: 0 stored, Run draws 2 and what follows from them."
+        with server.hold():
+            playground.run()
+            server.wait_for(lambda s: s.held == 2)
+            server.release(1)
+            until(lambda: said(playground) == "Drawing: 1 of at least 2 samples are here.")
+        ended(playground)
+        assert (status(playground), headline(playground), bars(playground)) == ("done", "Answer: 42", {})
+        assert "step" in story(playground)
+        drawn = server.count
+        at(playground, depth=1)
+        at(playground, depth=2)
+        assert said(playground) == f"All {drawn} samples are stored: answered without drawing."
+        assert server.count == drawn
+
+
+def test_samples_that_do_not_come_are_counted(server):
+    """A run goes on without them and says how many, and the next asks for them again."""
+    broken = lambda received: Reply("no", status=400) if received.index == 1 else Reply(chain("a"))  # noqa: E731
+    with ScriptedServer(broken) as failing:
+        playground = board(failing, lm=crowd(failing), strategy="self-consistency", samples=3)
+        with failing.hold():
+            playground.run()
+            failing.wait_for(lambda s: s.held == 3)
+            failing.release(2)
+            until(lambda: said(playground) == "Drawing: 1 of 3 samples are here, 1 did not come.")
+        ended(playground)
+        assert "3 samples" not in said(playground)
+        assert "(2 drawn, 0 reused, 1 failed)" in said(playground)
+        assert "1 failed" in view(playground).state["foot"]
+        assert ran(playground).prediction.vote.votes == 3

@@ -1,0 +1,125 @@
+"""Samples that leave a store as a file, and come into one: what is written is what a recording holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from rtk.errors import ServedModelChanged
+from rtk.samples import Address, Request, Sample
+from rtk.store.tape import entry_line, head, load, request_line
+
+Where = Callable[[Request, Sample], bool]
+"""Which samples leave: `(request, sample) -> bool`."""
+
+BATCH = 500  # samples of one transaction
+
+
+class Holder(Protocol):
+    """What a store does for an exchange."""
+
+    def requests(self) -> Iterator[Request]:
+        """All requests, in order of their keys."""
+        ...
+
+    def samples(self, key: str) -> Iterator[Sample]:
+        """A request's samples, in order."""
+        ...
+
+    def write(self, request: Request, samples: Iterable[Sample]) -> list[Sample]:
+        """Write samples; what is at their addresses now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a file holds, or a store, every entry of it read and checked.
+
+    Attributes:
+        requests: how many.
+        samples: how many are whole.
+        missing: asked for, and did not come.
+        stops: deadlines.
+        damaged: entries that could not be read, by their row; a file that has any is refused as a whole.
+    """
+
+    requests: int = 0
+    samples: int = 0
+    missing: int = 0
+    stops: int = 0
+    damaged: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        more = [(self.missing, "did not come"), (self.stops, "deadlines"), (len(self.damaged), "damaged")]
+        told = "".join(f", {number:,} {what}" for number, what in more if number)
+        return f"{self.samples:,} samples of {self.requests:,} requests{told}"
+
+
+@dataclass
+class Merged:
+    """What a merge did.
+
+    Attributes:
+        added: samples that are new.
+        there: samples that were there, the same.
+        conflicts: addresses at which another sample was; it stays.
+        other_models: keys of requests that another model had answered here; none of their samples was added.
+    """
+
+    added: int = 0
+    there: int = 0
+    conflicts: list[Address] = field(default_factory=list)
+    other_models: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        conflicts, others = len(self.conflicts), len(self.other_models)
+        more = [(conflicts, "in conflict, the first kept"), (others, "requests of other models")]
+        told = "".join(f", {number:,} {what}" for number, what in more if number)
+        return f"{self.added:,} samples added, {self.there:,} were there{told}"
+
+
+def lines_of(store: Holder, where: Where | None) -> Iterator[str]:
+    """The lines of a file that holds a store's samples."""
+    yield head(())
+    for request in store.requests():
+        chosen = (one for one in store.samples(request.key) if where is None or where(request, one))
+        first = next(chosen, None)
+        if first is not None:
+            yield request_line(request)
+            yield entry_line(first)
+            yield from map(entry_line, chosen)
+
+
+def merge_into(store: Holder, path: Path) -> Merged:
+    """Add a file's samples to a store, the whole file having been read and found sound."""
+    tape, merged = load(path), Merged()
+    by_key: dict[str, list[Sample]] = {}
+    for sample in tape.samples.values():
+        by_key.setdefault(sample.address.key, []).append(sample)
+    for key, samples in by_key.items():
+        before = {sample.address: sample for sample in store.samples(key)}
+        try:
+            for start in range(0, len(samples), BATCH):
+                some = samples[start : start + BATCH]
+                _tell(merged, before, some, store.write(tape.requests[key], some))
+        except ServedModelChanged:
+            merged.other_models.append(key)
+    return merged
+
+
+def _tell(merged: Merged, before: dict[Address, Sample], given: Iterable[Sample], kept: list[Sample]) -> None:
+    for sample, now in zip(given, kept, strict=True):
+        if now != sample:
+            merged.conflicts.append(sample.address)
+        elif sample.address in before:
+            merged.there += 1
+        else:
+            merged.added += 1
+
+
+def verified(path: Path) -> Verified:
+    """Read a file from end to end, and say what it holds."""
+    tape = load(path)
+    return Verified(len(tape.requests), len(tape.samples), len(tape.missing), len(tape.stops))
