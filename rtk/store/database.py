@@ -171,6 +171,10 @@ class Database(diskcache.Cache):
         found = self._sql(query, (first, beyond, limit)).fetchall()
         return [self._text.get(_as_stored(key, kind), raw) for key, kind, raw in found]
 
+    def drop(self, first: str, beyond: str) -> int:
+        """Remove rows with `first <= key < beyond`; how many there were."""
+        return self._sql("DELETE FROM Cache WHERE key >= ? AND key < ?", (first, beyond)).rowcount
+
     def how_many(self, first: str, beyond: str) -> int:
         """How many rows have `first <= key < beyond`."""
         ((found,),) = self._sql("SELECT count(*) FROM Cache WHERE key >= ? AND key < ?", (first, beyond)).fetchall()

@@ -218,6 +218,22 @@ class SampleStore:
         """
         return merge_into(self, Path(path))
 
+    def remove(self, key: str) -> int:
+        """Remove a request and all its samples, in one transaction; how many samples there were.
+
+        Raises:
+            StoreError: where the database cannot be written; nothing is removed.
+        """
+        with self._using("write to"):
+            try:
+                with self._database.transact():
+                    for row in (request_row(key), served_row(key)):
+                        self._database.drop(row, row + "\0")
+                    return self._database.drop(f"sample:{key}:", f"sample:{key};")
+            except BaseException:
+                self._database.close()  # also ends a transaction whose COMMIT failed
+                raise
+
     def verify(self) -> Verified:
         """Read every entry and check it: its type, its address, its checksum."""
         damaged = [row for row, body in self._rows("request:") if _read_request(row, body)[0] is None]

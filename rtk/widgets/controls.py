@@ -67,7 +67,7 @@ class Controls:
         self.instructions = _text("Instructions", "", 3)
         self.run = w.Button(description="Run", button_style="primary", icon="play", tooltip="draw what is missing")
         self.stop = w.Button(description="Stop", icon="stop", disabled=True, tooltip="keep what came, ask no more")
-        self.message = w.HTML(layout=w.Layout(flex="1 1 20em", margin="0 0 0 0.7em"))
+        self.message = w.HTML(layout=w.Layout(flex="1 1 24em", margin="0 0 0 0.7em"))
         self._prompts: dict[str, dict[str, str]] = {offer.name: dict(offer.prompts) for offer in offers.values()}
         self._changed: Callable[[], None] = lambda: None
         self._quiet = False

@@ -11,6 +11,8 @@ from rtk.strategies import Peek, Prediction
 from rtk.widgets.trial import Trial, ending
 from rtk.widgets.vote_view import vote_of
 
+_TIGHT = "line-height:1.4"  # ipywidgets gives each line the height of a button
+
 
 def need(seen: Peek | None) -> Markup:
     """Before a run: what it needs and what is there."""
@@ -80,11 +82,12 @@ def answered(answer: str, right: tuple[bool, str] | None) -> str:
 def failure(error: BaseException) -> Markup:
     """What went wrong, and what mends it."""
     notes = [element("div", note) for note in getattr(error, "__notes__", ())]
-    return element("div", element("strong", f"{type(error).__name__}: "), str(error), *notes, role="alert")
+    name = element("strong", f"{type(error).__name__}: ")
+    return element("div", name, str(error), *notes, role="alert", style=_TIGHT)
 
 
 def _line(text: str) -> Markup:
-    return element("span", text, role="status")
+    return element("div", text, role="status", style=_TIGHT)
 
 
 def _where() -> tuple[str, bool]:

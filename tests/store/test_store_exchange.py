@@ -129,3 +129,16 @@ def test_a_store_is_verified_entry_by_entry(tmp_path):
     found = store.verify()
     assert (found.requests, found.samples, found.damaged) == (3, 29, (row,))
     assert str(found) == "29 samples of 3 requests, 1 damaged"
+
+
+def test_a_request_is_removed_with_its_samples(tmp_path):
+    """And nothing else; asked for again, it is as if it had never been drawn."""
+    store = filled(tmp_path / "one", ENTRIES)
+    assert store.remove(request("q1").key) == 10
+    assert [one.messages[0]["content"] for one in store.requests()] == sorted(
+        ["q0", "q2"], key=lambda question: request(question).key
+    )
+    assert store.count() == store.verify().samples == 20
+    assert store.remove(request("q1").key) == 0
+    store.write(request("q1"), [sample(request("q1"), 0, "new", served="another model")])
+    assert store.count() == 21

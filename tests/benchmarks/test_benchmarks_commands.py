@@ -1,0 +1,105 @@
+"""The benchmarks: their commands answer, run small, count rightly, and refuse to measure what was not done."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+COMMANDS = ("draw_rate", "embedded_rate", "import_time", "replay_rate", "top_up")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """The benchmarks' folder is on the path, as where one of them is run."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+def run(command, *arguments):
+    done = subprocess.run(
+        [sys.executable, FOLDER / f"{command}.py", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ask(server, **body):
+    asked = {"model": "any", "messages": [{"role": "user", "content": "?"}], **body}
+    with urllib.request.urlopen(f"{server.root}/v1/chat/completions", json.dumps(asked).encode(), timeout=10) as reply:
+        return [choice["message"]["content"] for choice in json.load(reply)["choices"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_benchmark_says_what_it_measures(command):
+    """Every command's help tells what is measured, against whom, and the goals."""
+    told = run(command, "--help")
+    assert all(word in told for word in ("Measured:", "Contenders", "Goal", "--json", "--rounds"))
+
+
+def test_the_model_server_counts_what_it_generates():
+    """Samples are counted and remembered whether or not they arrive, no two of them alike."""
+    from model_server import ModelServer, digest
+
+    with ModelServer(cut_every=2) as server:
+        texts = ask(server, n=3)
+        with pytest.raises(Exception, match="IncompleteRead"):
+            ask(server)
+        told = server.control()
+    assert len(set(texts)) == 3
+    assert (told["requests"], told["samples"], told["lost"], told["peak"]) == (2, 4, 1, 1)
+    assert told["digest"] != digest(texts)
+
+
+def test_the_model_server_may_ignore_n():
+    """Set to one choice a request, it gives one whatever n says."""
+    from model_server import ModelServer
+
+    with ModelServer(honours_n=False) as server:
+        assert len(ask(server, n=3)) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"count": 1}, {"digest": "other"}, {"stored": "other"}])
+def test_a_fake_is_not_measured(wrong):
+    """A run whose texts or store are not what the server sent ends the benchmark."""
+    import bench
+    import draw_rate
+
+    said = {"samples": 2, "digest": "d", "peak": 1, "requests": 2, "cpu": 0.0}
+    proof = {"count": 2, "digest": "d", "stored": "d"} | wrong
+    options = type("Options", (), {"concurrency": 1, "samples": 2, "prompt_words": 0})
+    server = type("Server", (), {"control": lambda self: said})()
+    worker = type("Worker", (), {"name": "x", "ask": lambda self, order: {"wall": 1.0, "cpu": 1.0, "result": proof}})()
+    with pytest.raises(bench.Fake):
+        draw_rate.one_run(server, worker, options, "round 0")
+
+
+@pytest.mark.slow
+def test_drawing_is_measured_end_to_end(tmp_path):
+    """A small run gives a figure for every contender asked, in the table and in the file."""
+    file = tmp_path / "figures.json"
+    told = run("draw_rate", "--samples", "40", "--concurrency", "8", "--latency", "0", "--rounds", "1",
+               "--only", "raw", "aiohttp", "rtk", "rtk-ollama", "--json", str(file))  # fmt: skip
+    figures = json.loads(file.read_text())["figures"]
+    assert set(figures) == {"raw", "aiohttp", "rtk", "rtk-ollama"}
+    assert all(of["wall"][0] > 0 and of["requests"] == [40] for of in figures.values())
+    assert "rtk.LM, Ollama's wire" in told
+
+
+@pytest.mark.slow
+def test_topping_up_draws_what_is_missing():
+    """Ours draws 2 + 2 + 12 + 0 + 0 + 0 in one process, whichever way it is asked."""
+    told = run("top_up", "--only", "rtk", "--latency", "0")
+    assert "✓ rtk, sync, one process" in told
+    assert "✓ rtk, async, one process" in told
+
+
+@pytest.mark.slow
+def test_reading_back_is_measured_end_to_end():
+    """A small run reads what was drawn, and asks the model nothing while it reads."""
+    small = ("--requests", "2", "--samples", "10", "--questions", "2", "--recorded", "20")
+    only = ("rtk", "sqlite", "rtk-vote", "recording", "recording-json")
+    told = run("replay_rate", "--only", *only, *small, "--rounds", "1", "--passes", "2")
+    assert all(label in told for label in ("rtk.SelfConsistency(16)", "opened, verified, read", "SQLite"))
