@@ -7,7 +7,6 @@ Ground floor: imports nothing of rtk.
     │   ├── UnsafeStore       a file that is no store of ours, or was tampered with
     │   ├── ServedModelChanged  another model answers under the same name
     │   └── RecordingError    a recording that cannot be read, written or found
-    │       └── NotRecorded   a replay asked for something that the recording does not hold
     ├── ModelError            the model or its endpoint
     │   ├── MissingExtra      an optional package is not installed
     │   ├── WeightsError      no weights, wrong weights, not a GGUF
@@ -21,8 +20,9 @@ Ground floor: imports nothing of rtk.
     ├── AnswerError           an answer or a vote that makes no sense as asked for
     └── TaskError             an unknown task, a level out of range, a bad row
 
-`BudgetSpent` stands apart: it derives from `BaseException`, because DSPy's optimizers and `Evaluate` swallow
-every `Exception`, and is turned into a best-so-far prediction at rtk's own entry points.
+`BudgetSpent` and `NotRecorded` stand apart: they derive from `BaseException`, because DSPy's optimizers and `Evaluate`
+swallow every `Exception`. A spent budget is turned into a best-so-far prediction at rtk's own entry points; what a
+replay lacks ends the program, since a score that counts it as a wrong answer would be false.
 """
 
 from __future__ import annotations
@@ -59,13 +59,6 @@ class ServedModelChanged(StoreError):
 
 class RecordingError(StoreError):
     """A recording that cannot be read, written or found."""
-
-
-class NotRecorded(RecordingError):
-    """A replay asked for a sample that its recording does not hold.
-
-    The message names the model, the request, the index, and the nearest recorded request with what differs.
-    """
 
 
 class ModelError(RTKError):
@@ -140,3 +133,18 @@ class BudgetSpent(BaseException):
         self.limit = limit
         self.budget = budget
         self.arrived = list(arrived)
+
+
+class NotRecorded(BaseException):
+    """A replay asked for a sample that its recording does not hold.
+
+    The message names the model, the request, the index, and the nearest recorded request with what differs.
+
+    Attributes:
+        mend: what to type next; shown below the message as an exception note.
+    """
+
+    def __init__(self, message: str, *, mend: str) -> None:
+        super().__init__(message)
+        self.mend = mend
+        self.add_note(mend)

@@ -36,6 +36,9 @@ class Budget:
 
     Every limit is optional; without any, a budget is a meter. Budgets nest: all of them are charged, and the one
     that fires is named. A budget may be shared by threads: it is exact in total, not in who gets the last sample.
+    A sample is admitted where the most that it may cost fits: `max_tokens`, and for its prompt a token a byte until
+    the first sample of the request tells its length. So `tokens=` and `dollars=` are kept, and small ones admit
+    nothing.
     `tokens=` never alters a request: without `max_tokens` it may overshoot by one ask. `seconds=` counts from the
     first thing asked under the budget.
 

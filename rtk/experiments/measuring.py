@@ -249,7 +249,17 @@ def _row(program: dspy.Module, example: dspy.Example, metric: Callable[..., bool
         except Exception as error:  # noqa: BLE001 - an example that raises is a counted row
             return Row(example, None, False, meter.spent, 0.0, f"{type(error).__name__}: {error}"[:200])
     seconds = getattr(prediction, "seconds", None)
-    return Row(example, prediction, bool(metric(example, prediction)), meter.spent, seconds or 0.0)
+    return Row(example, prediction, _verdict(metric(example, prediction)), meter.spent, seconds or 0.0)
+
+
+def _verdict(scored: Any) -> bool:
+    """What a metric says; a score between wrong and right is neither."""
+    if scored not in (True, False):
+        raise TaskError(
+            f"the metric returned {scored!r:.40}, which is neither right nor wrong",
+            mend="an accuracy counts right answers: return True or False, such as score >= 0.5",
+        )
+    return bool(scored)
 
 
 def _outputs(prediction: Any) -> list[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from rtk._html import Markup, element
@@ -21,8 +22,8 @@ _HEADINGS = {"low": "95 % interval"}
 
 
 def decimal(value: float | None) -> str:
-    """A share with two decimals; a dash where there is none."""
-    return "–" if value is None else f"{value:.2f}"
+    """A share with two decimals, halves rounded up as by hand; a dash where there is none."""
+    return "–" if value is None else str(Decimal(repr(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def _text(value: Any) -> str:

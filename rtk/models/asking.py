@@ -91,7 +91,7 @@ class Gathering:
     admitted: int = 0
     decided_call: bool = False
     charged: bool = False
-    refusal: RTKError | None = None
+    refusal: Exception | None = None
     reused: set[Address] = field(default_factory=set)
     _known: dict[Address, Sample | Missing] = field(default_factory=dict)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -225,12 +225,14 @@ class Gathering:
             landing.add_done_callback(lambda done, address=address: self._landed(address, done))
 
     def _landed(self, address: Address, landing: Landing) -> None:
-        if address in self._landings and not landing.cancelled() and landing.exception() is None:
+        if address not in self._landings or landing.cancelled():
+            return
+        try:
             result = landing.result()
-            try:
-                self._land(address, result, reused=isinstance(result, Sample) and not landing.take())
-            except RTKError as error:
-                self.refusal = error  # raised where the ask is awaited
+            self._land(address, result, reused=isinstance(result, Sample) and not landing.take())
+        except Exception as error:  # noqa: BLE001 - raised where the ask is awaited, once everybody is told
+            self.refusal = self.refusal or error
+            ledger.release(self.ask.budgets, address)  # who waits for it to settle would wait for ever
 
     async def _arrive(self) -> None:
         if self._landings and not await self._in_time(asyncio.wait(self._landings.values())):

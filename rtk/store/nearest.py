@@ -92,4 +92,5 @@ def _difference(name: str, recorded: Any, asked: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value is _ABSENT else f"{value!r:.{_SHOWN}}"
+    said = repr(value)
+    return "nothing" if value is _ABSENT else said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"

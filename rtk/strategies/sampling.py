@@ -140,7 +140,9 @@ class Sampling:
 
 
 def _why(error: AdapterParseError) -> str:
-    return " ".join(str(error).split("\n\nLM Response:")[0].split())[:160]
+    """What was wrong, in a line: an adapter's own words, else DSPy's, without the completion."""
+    said = str(error).split("\n\nLM Response:")[0].split("\n\nAdapter ")[0]
+    return " ".join(said.split())[:160]
 
 
 def _abstains(sample: Sample) -> Abstention | None:

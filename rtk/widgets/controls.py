@@ -197,7 +197,7 @@ def _half() -> w.Layout:
 def _dropdown(label: str, options: list[Any], value: Any) -> Any:
     layout = w.Layout(width="auto", max_width="100%", min_width="22em")
     made = w.Dropdown(options=options, value=value, description=label, style=_WIDE, layout=layout)
-    made.layout.display = None if len(options) > 1 else "none"
+    made.layout.display = None if options else "none"
     return made
 
 

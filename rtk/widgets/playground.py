@@ -14,7 +14,7 @@ import ipywidgets as w
 from rtk._html import Markup, element
 from rtk.budget import Budget
 from rtk.deliberation import Deliberation
-from rtk.errors import ModelError
+from rtk.errors import ModelError, TaskError
 from rtk.models import LM, LinesAdapter
 from rtk.store import current_recording
 from rtk.strategies import Peek, Prediction, Strategy, peek
@@ -50,6 +50,8 @@ class Playground:
 
     Raises:
         ModelError: for a model that cannot be.
+        TaskError: for a task that is none.
+        StrategyError: for a program that is neither one nor a signature.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Playground:
         task: Task | None = None,
         model: dspy.BaseLM | str | Sequence[dspy.BaseLM | str] | None = None,
     ) -> None:
+        if task is not None and not isinstance(task, Task):
+            raise TaskError(f"task={task!r:.60} is no task", mend="for example task=rtk.tasks.load('arithmetic')")
         self._given, self._task = program, task
         self._models, self._adapter = _models(model)
         signature = signature_of(program, task)
         self._offers: dict[str, Offer] = offers(program, task, signature)
-        names = [lm.model for lm in self._models]
+        names = [lm.model if len(self._models) == 1 else f"{i}: {lm.model}" for i, lm in enumerate(self._models, 1)]
         heat = self._models[0].kwargs.get("temperature")
         self.controls = Controls(
             self._offers, signature, task.dev[:QUESTIONS] if task is not None else [], names,
@@ -214,7 +218,9 @@ class Playground:
             right = self._right(prediction, dial)
         except Exception as error:  # noqa: BLE001 - an answer that cannot be compared is shown all the same
             self._say(wording.failure(error))
-        self._show(prediction, status, wording.answered(answer_of(prediction), right))
+        self._show(
+            prediction, status, wording.answered(answer_of(prediction), right, getattr(prediction, "abstentions", None))
+        )
         self._tell(prediction, dial)
 
     def _right(self, prediction: Any, dial: Dial) -> tuple[bool, str] | None:

@@ -32,7 +32,11 @@ def need(seen: Peek | None) -> Markup:
 def _answered_at_once(seen: Peek, where: str) -> str:
     unit = ending(seen.prediction)
     if not seen.wanted:
-        return f"The budget of {unit} admits no sample." if unit else "Needs no sample."
+        return (
+            f"The budget of {unit} admits no sample: the most one may cost does not fit."
+            if unit
+            else "Needs no sample."
+        )
     return f"{_all(seen.wanted)} {where}: answered without drawing.{f' {_out_of(unit)}' if unit else ''}"
 
 
@@ -71,12 +75,22 @@ def so_far(seen: Peek | None) -> str:
     return f"so far, with {seen.there} of {_wanted(seen)}: {vote.winner}"
 
 
-def answered(answer: str, right: tuple[bool, str] | None) -> str:
-    """The headline over an answer."""
-    said = f"Answer: {answer}" if answer else "No answer"
+def answered(answer: str, right: tuple[bool, str] | None, abstentions: Any = None) -> str:
+    """The headline over an answer; where there is none, why."""
+    if not answer:
+        return _unanswered(abstentions if isinstance(abstentions, dict) else {})
+    said = f"Answer: {answer}"
     if right is None:
         return said
     return f"{said} (right)" if right[0] else f"{said} (wrong: it is {right[1]})"
+
+
+def _unanswered(abstentions: dict[str, int]) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in abstentions.items())
+    if "malformed" not in abstentions:
+        return f"No answer{f': {kinds}' if kinds else ''}"
+    mend = "worked examples in the prompt (task=), the strategy “direct”, or a larger model may help"
+    return f"No answer: no completion could be read ({kinds}); {mend}"
 
 
 def failure(error: BaseException) -> Markup:

@@ -65,7 +65,7 @@ def outcome(lm, question, n):
         return texts(lm(question, n=n)), None, None
     except BudgetSpent as spent:
         return texts(spent.arrived), spent.limit, spent.budget.limits
-    except RTKError as error:
+    except (RTKError, NotRecorded) as error:
         return type(error), getattr(error, "kind", None), None
 
 

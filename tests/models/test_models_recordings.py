@@ -1,6 +1,7 @@
 """Recordings around calls: where each sample comes from, and a replay that needs no endpoint, key, store or weights."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 
@@ -344,16 +345,39 @@ def test_another_model_in_the_store_is_an_error_too(tmp_path):
 # --- what is swallowed ---
 
 
-def test_a_block_warns_of_what_was_swallowed(server, caplog):
-    """`dspy.Evaluate` scores an error as a zero: the log says that samples were lacking."""
-    devset = [dspy.Example(question=f"{i}?", answer="yes").with_inputs("question") for i in range(4)]
-    evaluate = dspy.Evaluate(devset=devset, metric=lambda example, pred: 1.0, num_threads=2)
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_evaluation_does_not_score_what_is_not_recorded(server, threads):
+    """`dspy.Evaluate` counts every exception as a zero; a replay that lacks an answer ends it instead."""
+    devset = [dspy.Example(question=f"{i}?", answer="yes").with_inputs("question") for i in range(6)]
+    evaluate = dspy.Evaluate(devset=devset, metric=lambda example, pred: 1.0, num_threads=threads)
     program = dspy.Predict("question -> answer")
     with dspy.context(lm=over(server), adapter=Anything()), rtk.recording("study"):
         for example in devset[:2]:
             program(**example.inputs())
-    with dspy.context(lm=nowhere(), adapter=Anything()), rtk.recording("study", mode="replay") as replay:
-        assert evaluate(program).score == 50.0
+    replay = rtk.recording("study", mode="replay")
+    with dspy.context(lm=nowhere(), adapter=Anything()), pytest.raises(NotRecorded), replay:
+        evaluate(program)
+
+
+def test_an_optimizer_does_not_pass_over_what_is_not_recorded(server):
+    """`BootstrapFewShot` goes on after an exception, with fewer demonstrations than there were."""
+    trainset = [dspy.Example(question=f"{i}?", answer="yes").with_inputs("question") for i in range(3)]
+    optimizer = dspy.BootstrapFewShot(metric=lambda *_: True, max_bootstrapped_demos=3, max_labeled_demos=0)
+    program = dspy.Predict("question -> answer")
+    with dspy.context(lm=over(server), adapter=Anything()), rtk.recording("study"):
+        optimizer.compile(program, trainset=trainset[:1])
+    replay = rtk.recording("study", mode="replay")
+    with dspy.context(lm=nowhere(), adapter=Anything()), pytest.raises(NotRecorded), replay:
+        optimizer.compile(program, trainset=trainset)
+
+
+def test_a_block_warns_of_what_was_swallowed(server, caplog):
+    """Where something between catches even that, the log says that samples were lacking."""
+    recorded(server, lambda lm: lm(QUESTION))
+    with rtk.recording("study", mode="replay") as replay:
+        for question in ("another", "and another"):
+            with contextlib.suppress(BaseException):
+                nowhere()(question)
     assert replay.missed == 2
     assert [record.getMessage() for record in caplog.records if record.name == "rtk"] == [
         "rtk.recording('study', mode='replay') lacked samples 2 times, and something between went on without them"

@@ -50,7 +50,7 @@ CALLS = {
     "TreeOfThoughts": 'rtk.TreeOfThoughts("question -> answer: int", depth=1)(**ask).answer',
     "answers": 'rtk.answers.vote(["4", "4", "5"]).winner',
     "ask": "rtk.ask(dspy.Predict('question -> answer'), ask, samples=2).samples",
-    "errors": "issubclass(rtk.errors.NotRecorded, rtk.RTKError)",
+    "errors": "issubclass(rtk.errors.RecordingError, rtk.RTKError)",
     "experiments": (
         'vote = rtk.experiments.program("self-consistency", task, samples=2, shots=1)\n'
         "curve = rtk.experiments.curve(vote, task.test, task.metric, samples=(1, 2))\n"

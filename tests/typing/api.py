@@ -255,8 +255,10 @@ def errors() -> str | None:
     """The tree of errors; each carries its mend."""
     try:
         tasks()
-    except (rtk.NotRecorded, rtk.errors.NotRecorded, rtk.errors.RecordingError) as error:
+    except rtk.errors.RecordingError as error:
         return error.mend
+    except (rtk.NotRecorded, rtk.errors.NotRecorded) as lacking:
+        return lacking.mend
     except (rtk.errors.UnsafeStore, rtk.errors.ServedModelChanged, rtk.errors.StoreError) as error:
         return error.mend
     except rtk.errors.SampleError as error:

@@ -31,7 +31,7 @@ def test_it_runs_without_a_model(lab, dark, width):
     copy_notebooks(lab.folder)
     notebook = lab.open(NAME, dark=dark, width=width)
     notebook.run_all()
-    notebook.wait_done(at("curve.to_frame()"))
+    notebook.wait_done(at("curve.measured.items()"))
     chart = notebook.output(at("curve = ")).locator("canvas, svg.marks")
     expect(chart.first).to_be_visible()
     controls = notebook.output(at("rtk.Playground"))
