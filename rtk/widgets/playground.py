@@ -66,7 +66,9 @@ class Playground:
         self._models, self._adapter = _models(model)
         signature = signature_of(program, task)
         self._offers: dict[str, Offer] = offers(program, task, signature)
-        names = [lm.model if len(self._models) == 1 else f"{i}: {lm.model}" for i, lm in enumerate(self._models, 1)]
+        names = [lm.model for lm in self._models]
+        if len(set(names)) < len(names):  # one name, other settings
+            names = [f"{number}: {name}" for number, name in enumerate(names, 1)]
         heat = self._models[0].kwargs.get("temperature")
         self.controls = Controls(
             self._offers, signature, task.dev[:QUESTIONS] if task is not None else [], names,

@@ -59,7 +59,9 @@ def test_sampling_parameters_reach_it(lm):
     """A seed still gives n different samples, a stop ends them, a schema binds them."""
     assert len(set(lm(QUESTION, n=4, seed=5, temperature=1.0))) > 1
     assert "e" not in lm(QUESTION, stop=["e"])[0]
-    assert Colour.model_validate_json(lm("Name a colour as JSON.", response_format=Colour, max_tokens=40)[0])
+    assert Colour.model_validate_json(
+        lm("Name a colour as JSON.", response_format=Colour, temperature=0.0, max_tokens=200)[0]
+    )
     assert json.loads(lm.store.request(stored(lm)[0].address.key).body)["options"]["top_k"] == 0
 
 

@@ -96,6 +96,7 @@ def values():
         "Claim": answers.check_arithmetic("2 + 2 = 5")[0],
         "Estimate": statistics.proportion(3, 4),
         "BudgetSpent": rtk.BudgetSpent("samples", limit),
+        "NotRecorded": rtk.NotRecorded("sample 3 is not recorded", mend="mode='auto' draws it"),
         "SampleError": errors.SampleError("no sample came", mend="ask again", kind="timeout"),
         **{
             name: error("what happened", mend="what to do")

@@ -65,7 +65,7 @@ def test_a_budget_of_tokens_ends_a_run_with_the_best_so_far(server):
 def test_a_budget_that_admits_nothing_says_so(server):
     """Before a run and after it, without an answer and without a draw."""
     playground = board(server, strategy="self-consistency", samples=8, lm=model(server, max_tokens=20), tokens=1)
-    assert said(playground) == "The budget of tokens admits no sample."
+    assert said(playground) == "The budget of tokens admits no sample: the most one may cost does not fit."
     assert (status(playground), headline(playground)) == ("stopped", "No answer")
     ran(playground)
     assert said(playground).startswith("The budget of tokens is spent")
@@ -89,7 +89,7 @@ def test_a_budget_around_the_cell_is_not_charged_for_looking(server):
         ran(playground)
         assert budget.spent.samples == 3
         at(playground, temperature=0.6)
-        assert said(playground) == "The budget of samples admits no sample."
+        assert said(playground) == "The budget of samples admits no sample: the most one may cost does not fit."
 
 
 # --- errors ---
