@@ -28,6 +28,18 @@ def own_store(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def nothing_in_force(tmp_path, monkeypatch):
+    """The test works in a folder of its own, under no recording, and leaves none in force."""
+    from rtk.store import current_recording
+
+    monkeypatch.delenv("RTK_RECORDING", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield
+    while (standing := current_recording()) is not None:
+        standing.stop()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def loopback_only():
     """A connection to any other machine is refused at once, also from rtk's own threads."""

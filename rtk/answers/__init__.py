@@ -7,11 +7,10 @@ Knows no model, no task and no prediction.
 from rtk.answers.checks import Check, Checker
 from rtk.answers.claims import Claim, check_arithmetic
 from rtk.answers.equality import Comparer, canonical, equal
-from rtk.answers.extraction import NOT_ANSWERS, extract
+from rtk.answers.extraction import answer_fields, extract
 from rtk.answers.votes import Abstention, Cluster, Vote, vote
 
 __all__ = [
-    "NOT_ANSWERS",
     "Abstention",
     "Check",
     "Checker",
@@ -19,6 +18,7 @@ __all__ = [
     "Cluster",
     "Comparer",
     "Vote",
+    "answer_fields",
     "canonical",
     "check_arithmetic",
     "equal",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from rtk.answers.writing import unemphasised
@@ -13,6 +14,7 @@ How = Literal["auto", "last_line", "boxed", "field"]
 MOST_BOXES = 50  # tried from the last one back, for texts that repeat an unclosed one
 NOT_ANSWERS = frozenset({"completed", "reasoning", "rationale", "thoughts"})
 """Names of fields that lead to an answer and hold none."""
+
 
 _THINKING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _HEADER = re.compile(r"^[ \t]*\[\[ ## (\w+) ## \]\][ \t]*", re.MULTILINE)
@@ -24,6 +26,12 @@ _IS = re.compile(r"\banswer[ \t]+(?:is|equals|must be|should be)(?:[ \t]+(?:ther
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S[^\n]*)$", re.MULTILINE)
 _SENTENCE_END = re.compile(r"(?<=[^\s.])[.!?](?=\s|$)|\n")
 _BOX = re.compile(r"\\f?boxed\s*(\{|[^\s{}\\$.,;]+)")
+
+
+def answer_fields(names: Iterable[str]) -> list[str]:
+    """Those of some fields that hold answers; all of them where none does."""
+    given = list(names)
+    return [name for name in given if name not in NOT_ANSWERS] or given
 
 
 def extract(text: str, how: How = "auto") -> str | None:

@@ -80,6 +80,12 @@ class Vote:
     size: int
     abstentions: dict[str, int]
 
+    @property
+    def voters(self) -> tuple[int, ...]:
+        """The answers that voted for the winner; none where it is a mean or median that nobody gave."""
+        elected = (one.members for one in self.clusters if self.winner_index in one.members)
+        return next(elected, ()) if self.share else ()
+
 
 def vote(
     answers: Sequence[Any],

@@ -4,7 +4,7 @@ Floor 2: imports answers, store, budget and the ground.
 Knows no strategy and no task.
 """
 
-from rtk.models.asking import Ask, Gathered, Gathering, agather, begun, gather, glimpse
+from rtk.models.asking import NOT_DRAWN, Ask, Gathered, Gathering, agather, begun, gather, glimpse
 from rtk.models.lines import LinesAdapter
 from rtk.models.lm import LM, lost
 from rtk.models.loop import on_background, refuse_on_background, submit
@@ -12,6 +12,7 @@ from rtk.models.wire import Completion, Fault, Transport, fault_of_status
 
 __all__ = [
     "LM",
+    "NOT_DRAWN",
     "Ask",
     "Completion",
     "Fault",

@@ -303,9 +303,10 @@ class Gathering:
 
     def _note_end(self, count: int, late: float | None) -> None:
         """Tell the recording what was given under deadlines, and which of them came before the rest."""
-        recording, given = self.ask.recording, dict.fromkeys(self.ask.addresses[:count])
+        recording = self.ask.recording
         if recording is None or not self._deadlines:
             return
+        given = dict.fromkeys(self.ask.addresses[:count])
         recording.note_given(given, self._deadlines)
         if late is not None:
             first, beyond = self.ask.addresses[count], {address.index for address in self.found.keys() - given.keys()}
@@ -328,12 +329,16 @@ def known(ask: Ask, wanted: Sequence[Address], *, to_draw: bool = True) -> dict[
     return {**found, **ask.source.read(rest)}
 
 
+NOT_DRAWN = "not drawn"
+"""What ends an ask in a glimpse, where a budget's unit would end it in a run."""
+
+
 @dataclass(frozen=True)
 class Glimpse:
     """What an ask would bring with nothing drawn.
 
     Attributes:
-        gathered: what is there, in order; `stopped` is `"not drawn"` where something is not.
+        gathered: what is there, in order; `stopped` is `NOT_DRAWN` where something is not.
         wanted: the samples that its budgets admit; where what is there settles no more, those that they certainly do.
         exact: whether those are all of them.
     """
@@ -364,7 +369,7 @@ def glimpse(ask: Ask) -> Glimpse:
     results = [found[address] for address in ask.addresses if address in admitted and address in found]
     unit, budget = verdict if isinstance(verdict, tuple) else (None, None)
     if verdict == "wait" or not admitted <= found.keys():
-        unit, budget = "not drawn", next(iter(ask.budgets), None)
+        unit, budget = NOT_DRAWN, next(iter(ask.budgets), None)
     reused = frozenset(address for address in admitted if isinstance(found.get(address), Sample))
     return Glimpse(Gathered(results, reused, unit, budget), frozenset(admitted), verdict != "wait")
 

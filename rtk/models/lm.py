@@ -380,4 +380,5 @@ def _pricing(model: str, price: tuple[float, float] | None, *, local: bool) -> A
 
 def _adapter() -> str:
     """The DSPy adapter in use, by name."""
-    return type(dspy.settings.adapter or dspy.ChatAdapter()).__name__
+    adapter = dspy.settings.adapter
+    return dspy.ChatAdapter.__name__ if adapter is None else type(adapter).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -104,13 +104,8 @@ class SampleStore:
         if not given:
             return []
         damaged: dict[str, str] = {}
-        with self._using("write to"):
-            try:
-                with self._database.transact():
-                    kept = self._settle(request, given, damaged)
-            except BaseException:
-                self._database.close()  # also ends a transaction whose COMMIT failed
-                raise
+        with self._transaction():
+            kept = self._settle(request, given, damaged)
         for row, damage in damaged.items():
             self._report(row, damage)
             self._reported.discard(row)  # mended: were it damaged again, that would be news
@@ -184,7 +179,8 @@ class SampleStore:
 
     def count(self) -> int:
         """How many samples there are."""
-        return self._count("sample:")
+        with self._using("read"):
+            return self._database.how_many("sample:", "sample;")
 
     def samples(self, key: str) -> Iterator[Sample]:
         """All samples of a request, by the text of the stream, then index; damaged ones are reported and left out."""
@@ -224,22 +220,26 @@ class SampleStore:
         Raises:
             StoreError: where the database cannot be written; nothing is removed.
         """
-        with self._using("write to"):
-            try:
-                with self._database.transact():
-                    for row in (request_row(key), served_row(key)):
-                        self._database.drop(row, row + "\0")
-                    return self._database.drop(f"sample:{key}:", f"sample:{key};")
-            except BaseException:
-                self._database.close()  # also ends a transaction whose COMMIT failed
-                raise
+        with self._transaction():
+            for row in (request_row(key), served_row(key)):
+                self._database.drop(row, row + "\0")
+            return self._database.drop(f"sample:{key}:", f"sample:{key};")
 
     def verify(self) -> Verified:
         """Read every entry and check it: its type, its address, its checksum."""
-        damaged = [row for row, body in self._rows("request:") if _read_request(row, body)[0] is None]
-        requests = self._count("request:") - len(damaged)
-        unread = [row for row, text in self._rows("sample:") if _read_sample(row, text)[0] is None]
-        return Verified(requests, self._count("sample:") - len(unread), damaged=(*damaged, *unread))
+        requests, lost = self._read_all("request:", _read_request)
+        samples, damaged = self._read_all("sample:", _read_sample)
+        return Verified(requests, samples, damaged=(*lost, *damaged))
+
+    def _read_all(self, kind: str, read: Callable[[str, str], tuple[Any, str]]) -> tuple[int, list[str]]:
+        """How many rows of a kind are whole, and which are not."""
+        whole, damaged = 0, []
+        for row, text in self._rows(kind):
+            if read(row, text)[0] is None:
+                damaged.append(row)
+            else:
+                whole += 1
+        return whole, damaged
 
     def _rows(self, kind: str) -> Iterator[tuple[str, str]]:
         """All rows of a kind, a page at a time: no cursor stays open while the caller's code runs."""
@@ -251,10 +251,6 @@ class SampleStore:
             if len(rows) < PAGE:
                 return
             after = rows[-1][0] + "\0"
-
-    def _count(self, kind: str) -> int:
-        with self._using("read"):
-            return self._database.how_many(kind, f"{kind[:-1]};")
 
     def _parse(self, row: str, body: str) -> Request | None:
         request, damage = _read_request(row, body)
@@ -298,6 +294,16 @@ class SampleStore:
             if not self._database.there:
                 self._database = Database(self._path, self._timeout)
             yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._using("write to"):
+            try:
+                with self._database.transact():
+                    yield
+            except BaseException:
+                self._database.close()  # also ends a transaction whose COMMIT failed
+                raise
 
     def _report(self, row: str, damage: str) -> None:
         if row not in self._reported:

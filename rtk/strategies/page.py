@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtk._html import Markup, element, lines
-from rtk.answers import NOT_ANSWERS, Cluster, Vote
+from rtk.answers import Vote, answer_fields
 from rtk.budget import Spent
 from rtk.deliberation import Deliberation
 from rtk.statistics import Estimate
@@ -21,7 +21,7 @@ _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 def page(fields: Mapping[str, Any], about: Mapping[str, Any]) -> Markup:
     """A prediction's fields, and its evidence by name."""
-    answers = [name for name in fields if name not in NOT_ANSWERS] or list(fields)
+    answers = answer_fields(fields)
     vote = about.get("vote") if isinstance(about.get("vote"), Vote) else None
     return element(
         "div",
@@ -87,7 +87,7 @@ def _sure(confidence: Any) -> Markup | None:
 
 def _votes(vote: Vote) -> Markup:
     """A table with a bar for each answer; what does not fit, and what abstained, is counted in it."""
-    rows = [_row(element("bdi", lines(one.answer, SHORT)), len(one.members), one.share, _won(vote, one))
+    rows = [_row(element("bdi", lines(one.answer, SHORT)), len(one.members), one.share, one.members == vote.voters)
             for one in vote.clusters[:ANSWERS]]  # fmt: skip
     if rest := vote.clusters[ANSWERS:]:
         votes, share = sum(len(one.members) for one in rest), sum(one.share for one in rest)
@@ -96,11 +96,6 @@ def _votes(vote: Vote) -> Markup:
         rows.append(_row(element("em", _kinds(vote.abstentions)), vote.size - vote.votes))
     head = element("tr", _cell("answer", "left", "th"), *(_cell(name, "right", "th") for name in ("votes", "share")))
     return element("table", element("thead", head), element("tbody", *rows), style="margin:.4em 0")
-
-
-def _won(vote: Vote, cluster: Cluster) -> bool:
-    """Whether a cluster elected the winner; a mean that nobody gave has none."""
-    return bool(vote.share) and vote.winner_index in cluster.members
 
 
 def _row(said: Markup, votes: int, share: float | None = None, won: bool = False) -> Markup:

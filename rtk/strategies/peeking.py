@@ -10,14 +10,12 @@ import dspy
 
 from rtk.budget import Budget, current_budgets
 from rtk.errors import BudgetSpent
-from rtk.models import Ask, Gathered, glimpse
+from rtk.models import NOT_DRAWN, Ask, Gathered, glimpse
 from rtk.samples import Address, current_stream
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Draw, Leaf, Node
 from rtk.strategies.prediction import Prediction
 from rtk.strategies.strategy import Strategy
-
-NOT_DRAWN = "not drawn"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import dspy
 
-from rtk.answers import NOT_ANSWERS, Vote, vote
+from rtk.answers import Vote, answer_fields, vote
 from rtk.deliberation import State, Step
 from rtk.errors import StrategyError
 from rtk.statistics import proportion
@@ -90,7 +90,7 @@ class SelfConsistency(Strategy):
             used=[winner],
             completions=[_prediction(winner, name, result), *_others(chains, winner)],
             deliberation=_told(chains, result, name, self.vote),
-            confidence=proportion(len(_winners(result)), result.votes),
+            confidence=proportion(len(result.voters), result.votes),
             vote=result,
         )
 
@@ -98,8 +98,7 @@ class SelfConsistency(Strategy):
         """The field asked for, or the last output that is not reasoning; None where no chain has an answer."""
         names = next((list(chain.prediction.keys()) for chain in chains if chain.prediction is not None), [])
         if self.field is None or not names:
-            answers = [name for name in names if name not in NOT_ANSWERS] or names
-            return answers[-1] if answers else None
+            return answer_fields(names)[-1] if names else None
         if self.field not in names:
             raise StrategyError(f"field={self.field!r} is no output of the chains", mend=f"one of {', '.join(names)}")
         return self.field
@@ -137,21 +136,13 @@ def _others(chains: Candidates, winner: Candidate) -> list[dspy.Prediction]:
     return [chain.prediction for chain in chains if chain.prediction is not None and chain is not winner]
 
 
-def _winners(result: Vote) -> tuple[int, ...]:
-    """Those who voted for the winner; nobody where it is a mean that nobody gave."""
-    if not result.share:
-        return ()
-    return next((one.members for one in result.clusters if result.winner_index in one.members), ())
-
-
 def _told(chains: Candidates, result: Vote | None, name: str | None, rule: Any) -> Step:
     if result is None or result.winner_index is None:
         return Step("vote", "no answer", label="vote of 0", state="dead end", children=[step_of(c) for c in chains])
-    winners = _winners(result)
-    states: dict[int, State] = {i: "kept" if i in winners else "open" for i in range(len(chains))}
+    states: dict[int, State] = {i: "kept" if i in result.voters else "open" for i in range(len(chains))}
     states[result.winner_index] = "chosen"
     children = [step_of(chain, states[i], label=_label(chain, name)) for i, chain in enumerate(chains)]
-    said = f"{len(winners)} of {result.votes} for {result.winner}"
+    said = f"{len(result.voters)} of {result.votes} for {result.winner}"
     if rule in ("mean", "median"):
         said = f"the {rule} of {result.votes} is {result.winner}"
     return Step("vote", said, score=result.share, state="chosen", label="vote", children=children)

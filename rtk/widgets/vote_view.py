@@ -9,7 +9,7 @@ import anywidget
 import dspy
 import traitlets
 
-from rtk.answers import NOT_ANSWERS, Vote
+from rtk.answers import Vote, answer_fields
 from rtk.shipped import shipped
 from rtk.statistics import Estimate
 from rtk.strategies import Prediction
@@ -60,8 +60,8 @@ def answer_of(prediction: Any) -> str:
     if not isinstance(prediction, dspy.Prediction | Mapping):
         return "" if prediction is None else str(prediction)
     fields = dict(prediction.items())
-    answers = [value for name, value in fields.items() if name not in NOT_ANSWERS] or list(fields.values())
-    return "" if not answers or answers[-1] is None else str(answers[-1])
+    value = fields[answer_fields(fields)[-1]] if fields else None
+    return "" if value is None else str(value)
 
 
 def _bars(vote: Vote | None) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def _bars(vote: Vote | None) -> list[dict[str, Any]]:
             "answer": str(cluster.answer),
             "count": f"{len(cluster.members)} of {vote.votes} · {cluster.share:.0%}",
             "share": cluster.share,
-            "chosen": vote.winner_index in cluster.members and bool(vote.share),
+            "chosen": cluster.members == vote.voters,
         }
         for cluster in vote.clusters[:MOST]
     ]

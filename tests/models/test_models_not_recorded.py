@@ -11,18 +11,9 @@ from serving import QUESTION, Anything, numbered, over
 
 import rtk
 from rtk.errors import EndpointError, NotRecorded, RTKError
-from rtk.store import current_recording
 from rtk.testing import Reply, ScriptedServer
 
-
-@pytest.fixture(autouse=True)
-def nothing_in_force(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.delenv("RTK_RECORDING", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
+pytestmark = pytest.mark.usefixtures("nothing_in_force")
 
 
 @pytest.fixture

@@ -17,23 +17,14 @@ import rtk
 from rtk.budget import UNITS
 from rtk.errors import BudgetSpent, NotRecorded, RTKError
 from rtk.samples import Address
-from rtk.store import current_recording
 from rtk.testing import Reply, ScriptedServer
+
+pytestmark = pytest.mark.usefixtures("nothing_in_force")
 
 SEED = 7
 SOON, LATE = 0.5, 1.5  # seconds that a deadline leaves; the latter where something has to come by then
 PRICE = (15625, 15625)  # a 64th of a dollar for each token, so that sums are exact in whatever order
 INDEX = {Address("", "0", index).seed(SEED): index for index in range(32)}
-
-
-@pytest.fixture(autouse=True)
-def nothing_in_force(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.delenv("RTK_RECORDING", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
 
 
 def index_of(received):

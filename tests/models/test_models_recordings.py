@@ -13,18 +13,10 @@ from serving import QUESTION, Anything, numbered, over
 import rtk
 from rtk.errors import EndpointError, NotRecorded, SampleError, ServedModelChanged
 from rtk.models import Completion
-from rtk.store import SampleStore, current_recording
+from rtk.store import SampleStore
 from rtk.testing import Reply, ScriptedServer
 
-
-@pytest.fixture(autouse=True)
-def nothing_in_force(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.delenv("RTK_RECORDING", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
+pytestmark = pytest.mark.usefixtures("nothing_in_force")
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from rtk.errors import RecordingError, ServedModelChanged, UnsupportedParameter
 from rtk.samples import Address, Missing, Request, Sample, Stream, Usage, addresses
 from rtk.store import current_recording
 
+pytestmark = pytest.mark.usefixtures("nothing_in_force")
+
 
 def a_request(prompt="2+2?", **options):
     return Request.of("openai/small", [{"role": "user", "content": prompt}], {"temperature": 0.7, **options})
@@ -57,16 +59,6 @@ def lines(path):
 
 REQUEST, OTHER = a_request(), a_request("3+3?")
 ENTRIES = [*drawn(REQUEST, 3), *drawn(OTHER, 2, Stream(1)), *failed(REQUEST, 7), *drawn(REQUEST, 1, Stream(0, (2,)))]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.delenv("RTK_RECORDING", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
 
 
 # --- what is in it ---

@@ -1,7 +1,6 @@
 """Recordings in force: which one holds where, when it is written, at the interpreter's end and after a fork."""
 
 import logging
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,39 +9,16 @@ import threading
 import time
 
 import pytest
+from recorded import FORK, POSIX, drawn, held, note, record
 
 import rtk
 from rtk.errors import RecordingError
-from rtk.samples import Request, Sample, Stream, addresses
 from rtk.store import current_recording, recordings
 
-FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
-POSIX = pytest.mark.skipif(FORK is None, reason="no fork")
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-REQUEST = Request.of("openai/small", [{"role": "user", "content": "2+2?"}], {"temperature": 0.7})
-
-
-def drawn(count, start=0, stream=None, text="text", **more):
-    where = addresses(REQUEST, stream or Stream(), start, count)
-    return [Sample(address, f"{text} {address.index}", **more) for address in where]
-
-
-def note(recording, samples):
-    for sample in samples:
-        recording.note(REQUEST, sample, "ChatAdapter")
-
-
-def record(path, samples, mode="auto"):
-    with rtk.recording(path, mode) as recording:
-        note(recording, samples)
-    return recording.path
-
-
-def held(path, samples):
-    """Which of some samples a file holds."""
-    with rtk.recording(path, mode="replay") as recording:
-        found = recording.find([sample.address for sample in samples])
-    return [found.get(sample.address) for sample in samples]
+pytestmark = [
+    pytest.mark.usefixtures("nothing_in_force"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
 
 
 def until(state, seconds=30.0):
@@ -74,15 +50,6 @@ def forked(work):
         return None
     finally:
         child.join(60)
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
 
 
 # --- when it is written ---

@@ -15,18 +15,10 @@ from rtk.errors import NotRecorded, SampleError
 from rtk.store import current_recording
 from rtk.testing import Reply
 
+pytestmark = pytest.mark.usefixtures("nothing_in_force")
+
 SEED = 5  # of `by_place`: with it every program answers something, and most of them meet a failure
 SOON = 0.7  # seconds that a deadline leaves; what has to come by then comes at once
-
-
-@pytest.fixture(autouse=True)
-def nothing_in_force(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.delenv("RTK_RECORDING", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
 
 
 def nowhere(**settings):

@@ -145,7 +145,7 @@ def answers(text: str) -> None:
     assert_type(rtk.answers.extract(text), str | None)
     assert_type(rtk.answers.equal("1/2", 0.5, "numeric"), bool)
     rtk.answers.canonical("2,4,6", comparer="sequence")
-    assert_type("reasoning" in rtk.answers.NOT_ANSWERS, bool)
+    assert_type(rtk.answers.answer_fields(["reasoning", "answer"]), list[str])
     comparer: rtk.answers.Comparer = "auto"
     found = rtk.answers.vote(["4", 4, rtk.answers.Abstention("malformed")], rule="majority", comparer=comparer)
     assert_type(found, rtk.answers.Vote)

@@ -29,24 +29,15 @@ from dspy.utils import DummyLM
 
 import rtk
 from rtk.errors import ModelError, StrategyError
-from rtk.store import current_recording
 from rtk.testing import ScriptedServer
+
+pytestmark = pytest.mark.usefixtures("nothing_in_force")
 
 
 @pytest.fixture
 def server():
     with ScriptedServer(answers("a", "b", "b")) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def nothing_in_force(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, and leaves no recording in force."""
-    monkeypatch.delenv("RTK_RECORDING", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    while (standing := current_recording()) is not None:
-        standing.stop()
 
 
 # --- tasks ---
