@@ -286,12 +286,16 @@ class Usage:
         completion_tokens: tokens written, those of the reasoning included.
         dollars: the price paid; None where it is unknown, never 0 for that.
         seconds: from sending to the whole reply, waiting for a retry left out.
+        reasoning_tokens: those of the completion's that are reasoning, where the server tells them apart.
+        estimated: whether the tokens were counted here, since the server reported none.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     dollars: float | None = None
     seconds: float = 0.0
+    reasoning_tokens: int | None = None
+    estimated: bool = False
 
     @property
     def tokens(self) -> int:
@@ -314,6 +318,7 @@ class Sample:
         served_model: the name the server gives itself.
         drawn_at: UTC time of drawing, ISO 8601.
         versions: of rtk and DSPy at drawing.
+        ingested: whether others drew it (`SampleStore.ingest`); what is not known of it is empty.
     """
 
     address: Address
@@ -326,6 +331,7 @@ class Sample:
     served_model: str | None = None
     drawn_at: str = ""
     versions: tuple[tuple[str, str], ...] = ()
+    ingested: bool = False
 
     def to_json(self) -> str:
         """Canonical JSON with the schema and a checksum over the rest."""
@@ -343,6 +349,8 @@ class Sample:
             "drawn_at": self.drawn_at,
             "versions": dict(self.versions),
         }
+        rare = {"reasoning_tokens": usage.reasoning_tokens, "estimated": usage.estimated, "ingested": self.ingested}
+        value |= {name: said for name, said in rare.items() if said is not None and said is not False}
         return canonical({**value, "checksum": checksum(canonical(value))})
 
     @classmethod
@@ -369,12 +377,16 @@ class Sample:
     def _of(cls, value: dict[str, Any]) -> Sample:
         key, stream, index = value["address"]
         prompt, completion, dollars, seconds = value["usage"]
+        reasoned, flags = value.get("reasoning_tokens"), (value.get("estimated", False), value.get("ingested", False))
         if not (isinstance(value["text"], str) and isinstance(key, str) and isinstance(stream, str)):
             raise TypeError("its text or address is not text")
+        if not (all(isinstance(flag, bool) for flag in flags) and (reasoned is None or type(reasoned) is int)):
+            raise TypeError("its tokens of reasoning are no number, or a mark of it is neither true nor false")
+        price = None if dollars is None else float(dollars)
         return cls(
             address=Address(key, stream, int(index)),
             text=value["text"],
-            usage=Usage(int(prompt), int(completion), None if dollars is None else float(dollars), float(seconds)),
+            usage=Usage(int(prompt), int(completion), price, float(seconds), reasoned, flags[0]),
             reasoning=value["reasoning"],
             finish_reason=value["finish_reason"],
             logprobs=value["logprobs"],
@@ -382,6 +394,7 @@ class Sample:
             served_model=value["served_model"],
             drawn_at=value["drawn_at"],
             versions=tuple(sorted(value["versions"].items())),
+            ingested=flags[1],
         )
 
 

@@ -204,7 +204,14 @@ class Drawer:
         return Sample(
             address=address,
             text=one.text,
-            usage=Usage(one.prompt_tokens, one.completion_tokens, dollars, round(seconds, 6)),
+            usage=Usage(
+                one.prompt_tokens,
+                one.completion_tokens,
+                dollars,
+                round(seconds, 6),
+                one.reasoning_tokens,
+                one.estimated,
+            ),
             reasoning=one.reasoning,
             finish_reason=one.finish_reason,
             logprobs=one.logprobs,

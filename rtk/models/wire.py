@@ -25,6 +25,8 @@ class Completion:
         billed_prompt_tokens: those of them this completion is charged for; a server reads a prompt once for all
             choices of one request.
         seconds: from sending to its end; None where it came with all others.
+        reasoning_tokens: those of the completion's that are reasoning, where the server tells them apart.
+        estimated: whether the tokens were counted here, since the server reported none.
     """
 
     text: str
@@ -37,6 +39,8 @@ class Completion:
     completion_tokens: int = 0
     served_model: str | None = None
     seconds: float | None = None
+    reasoning_tokens: int | None = None
+    estimated: bool = False
 
 
 class Fault(Exception):
