@@ -20,6 +20,7 @@ from rtk.models.wire import Completion, Fault, Transport
 from rtk.models.writing import Writer
 from rtk.samples import Address, Missing, Request, Sample, Usage
 from rtk.shipped import DISTRIBUTION
+from rtk.store import Claims
 
 
 def _version(distribution: str) -> str:
@@ -29,6 +30,7 @@ def _version(distribution: str) -> str:
         return "0"
 
 
+_PAUSES = (0.01, 0.25)  # seconds between two looks at what another process draws: the first, and the longest
 VERSIONS = (("dspy", _version("dspy")), ("rtk", _version(DISTRIBUTION)))
 
 
@@ -46,9 +48,10 @@ class Landing(asyncio.Future["Sample | Missing"]):
         first, self._taken = not self._taken, True
         return first
 
-    def land(self, result: Sample | Missing) -> None:
-        """Give it to all who wait, unless they were told something else before."""
+    def land(self, result: Sample | Missing, *, paid: bool = True) -> None:
+        """Give it to all who wait, unless they were told something else before; `paid` where it was drawn here."""
         self.unlist()
+        self._taken = self._taken or not paid
         if not self.done():
             self.set_result(result)
 
@@ -105,6 +108,27 @@ class Desk:
 
     writer: Writer | None
     flights: dict[Address, Landing] = field(default_factory=dict)
+    claims: Claims | None = None
+
+    def claim(self, group: list[Address]) -> tuple[list[Address], list[Sample]]:
+        """Of some samples of a stream: those that are this process's to draw, and what others have stored by now."""
+        if self.writer is None or self.claims is None:
+            return group, []
+        mine = self.claims.take(group)
+        if not mine:
+            return [], []
+        try:
+            there = self.writer.store.read(mine[0].key, mine[0].stream, [address.index for address in mine])
+        except BaseException:
+            self.claims.release(mine)
+            raise
+        self.claims.release([address for address in mine if address.index in there])
+        return [address for address in mine if address.index not in there], list(there.values())
+
+    def release(self, group: list[Address]) -> None:
+        """Give claims back."""
+        if self.claims is not None:
+            self.claims.release(group)
 
 
 _desks: dict[tuple[int, str], Desk] = {}  # `setdefault` is atomic; a lock could be held at a fork, for ever
@@ -112,7 +136,8 @@ _desks: dict[tuple[int, str], Desk] = {}  # `setdefault` is atomic; a lock could
 
 def desk(writer: Writer) -> Desk:
     """The one desk of a store in this process, by whatever path it was opened."""
-    return _desks.setdefault((os.getpid(), os.path.realpath(writer.store.path)), Desk(writer))
+    place = (os.getpid(), os.path.realpath(writer.store.path))
+    return _desks.get(place) or _desks.setdefault(place, Desk(writer, claims=Claims(writer.store.path)))
 
 
 @dataclass(eq=False)
@@ -160,29 +185,56 @@ class Drawer:
 
     async def _ask(self, request: Request, flight: _Flight, group: list[Address]) -> None:
         """Ask until every sample of the group has come, or has failed on its own."""
+        pause = _PAUSES[0]
         while group:
-            group = await self._ask_once(request, flight, group)
+            before, (group, apart) = group, await self._ask_once(request, flight, group)
+            if apart:
+                await asyncio.gather(*(self._ask(request, flight, [address]) for address in group))
+                return
+            if group == before:  # another process draws them all
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _PAUSES[1])
 
-    async def _ask_once(self, request: Request, flight: _Flight, group: list[Address]) -> list[Address]:
-        """One HTTP request with its retries; the addresses it left empty."""
+    async def _ask_once(self, request: Request, flight: _Flight, group: list[Address]) -> tuple[list[Address], bool]:
+        """One HTTP request with its retries, for what no other process draws; what is left, and whether to ask for
+        each of that alone."""
+        new: list[Address] = []
         try:
             async with self.places:
-                got, seconds = await self.retries.run(lambda: self._attempt(request, group))
-        except Fault as fault:
-            if len(group) > 1:  # perhaps `n` is the trouble: one by one, so that each fails alone
-                return await self._one_by_one(request, flight, group)
-            flight.aboard[group[0]].land(Missing(group[0], fault.kind, str(fault)))
-            return []
-        if self.transport.many is None and len(group) > 1:
+                new, rest = self._claim(flight, group)
+                if not new:
+                    return rest, False
+                got, seconds = await self.retries.run(lambda: self._attempt(request, new))
+        except BaseException as failure:
+            self.desk.release(new)
+            if not isinstance(failure, Fault):
+                raise
+            if len(new) > 1:  # perhaps `n` is the trouble: one by one, so that each fails alone
+                return rest + new, True
+            flight.aboard[new[0]].land(Missing(new[0], failure.kind, str(failure)))
+            return rest, False
+        await asyncio.shield(self._keep_all(request, flight, new, got, seconds))
+        if self.transport.many is None and len(new) > 1:
             self.transport.many = len(got) > 1
-        pairs = list(zip(group, got, strict=False))
-        await asyncio.gather(*(self._keep(request, flight, address, one, seconds) for address, one in pairs))
-        rest = group[len(pairs) :]
-        return await self._one_by_one(request, flight, rest) if rest and self.transport.many is False else rest
+        return rest + new[len(got) :], self.transport.many is False and len(got) < len(new)
 
-    async def _one_by_one(self, request: Request, flight: _Flight, group: list[Address]) -> list[Address]:
-        await asyncio.gather(*(self._ask_once(request, flight, [address]) for address in group))
-        return []
+    def _claim(self, flight: _Flight, group: list[Address]) -> tuple[list[Address], list[Address]]:
+        """Which of a group are to be drawn here, and which another process draws; what it has stored by now lands."""
+        new, there = self.desk.claim(group)
+        for sample in there:
+            flight.aboard[sample.address].land(sample, paid=False)
+        decided = {*new, *(sample.address for sample in there)}
+        return new, [address for address in group if address not in decided]
+
+    async def _keep_all(
+        self, request: Request, flight: _Flight, claimed: list[Address], got: list[Completion], seconds: float
+    ) -> None:
+        """Store what came. Until then it stays claimed: whoever claims it next finds it there."""
+        try:
+            pairs = zip(claimed, got, strict=False)
+            await asyncio.gather(*(self._keep(request, flight, address, one, seconds) for address, one in pairs))
+        finally:
+            self.desk.release(claimed)
 
     async def _attempt(self, request: Request, group: list[Address]) -> tuple[list[Completion], float]:
         started = time.perf_counter()

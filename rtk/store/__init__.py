@@ -4,6 +4,7 @@ Floor 1: imports the ground only.
 Knows no model: what is drawn, and when, is decided above.
 """
 
+from rtk.store.claims import Claims
 from rtk.store.disk import TextDisk
 from rtk.store.exchange import Merged, Verified, verified
 from rtk.store.paths import default_path
@@ -11,6 +12,7 @@ from rtk.store.recordings import Recording, current_recording, recording
 from rtk.store.store import DamagedSample, SampleStore
 
 __all__ = [
+    "Claims",
     "DamagedSample",
     "Merged",
     "Recording",

@@ -151,23 +151,6 @@ def stored_in(folder, count):
         return store.count() >= count
 
 
-TELLING = """
-import sys, rtk
-print(*rtk.LM("openai/scripted", api_base=sys.argv[1], api_key="any")("one question", n=4), sep="|")
-"""
-
-
-def test_processes_that_ask_at_once_are_told_the_same(own_store):
-    """Neither sees the other's request under way, so both pay; the first to write wins, and both are told its texts."""
-    with ScriptedServer(numbered()) as server:
-        with server.hold():
-            processes = [run(server, TELLING) for _ in range(2)]
-            server.wait_for(lambda s: s.held == 2, timeout=60)
-        told = [process.communicate(timeout=30)[0] for process in processes]
-    assert told[0] == told[1]
-    assert sorted(everything(SampleStore(own_store)).values()) == sorted(told[0].strip().split("|"))
-
-
 INTERRUPTED = """
 import sys
 import rtk

@@ -1,0 +1,106 @@
+"""Claims: which samples of a store this process is drawing, so that no other process draws and pays them too.
+
+A claim is a lock of the operating system on one byte of the file `claims`, at an offset that stands for the address
+(POSIX `fcntl`, advisory record locking). The kernel gives it back when the process ends, however it ends: a holder that
+was killed keeps nothing. Nothing is ever written to the file. Threads of one process share its claims: among them it is
+for the one desk of the store (`rtk.models.drawing`) to draw a sample once.
+
+Where the file system has no locks, and on Windows, nothing is claimed: two processes that want the same new sample at
+the same moment may both pay for it, and the first writer's is kept.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rtk.errors import StoreError
+from rtk.samples import Address, checksum
+
+if sys.platform != "win32":
+    import fcntl
+
+logger = logging.getLogger("rtk")
+
+FILE = "claims"
+
+_ELSEWHERE = {errno.EACCES, errno.EAGAIN}
+_NO_LOCKS = {errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+class Claims:
+    """The claims of this process on one store; one for each store and process.
+
+    Closing any handle of the file would drop all of a process's locks on it, so it is opened once and not closed.
+
+    Args:
+        folder: the store's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._file: int | None = None
+        self._works = sys.platform != "win32"
+
+    def take(self, addresses: Sequence[Address]) -> list[Address]:
+        """Claim what no other process has claimed: those of the addresses that are this process's now.
+
+        Raises:
+            StoreError: where the file cannot be opened.
+        """
+        if not self._works:
+            return list(addresses)
+        file = self._opened()
+        return [address for address in addresses if self._lock(file, address)]
+
+    def release(self, addresses: Sequence[Address]) -> None:
+        """Give claims back: the samples are stored, or nobody here draws them any longer."""
+        if sys.platform != "win32" and self._works and self._file is not None:
+            for address in addresses:
+                with suppress(OSError):
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(address))
+
+    def _lock(self, file: int, address: Address) -> bool:
+        if sys.platform == "win32" or not self._works:
+            return True
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(address))
+        except OSError as error:
+            if error.errno in _ELSEWHERE:
+                return False
+            if error.errno not in _NO_LOCKS:
+                raise StoreError(f"cannot claim samples in {self._path.parent}: {error}") from error
+            self._works = False
+            logger.warning("%s lies where files cannot be locked: processes that draw the same samples at the same "
+                           "moment may pay for them twice", self._path.parent)  # fmt: skip
+        return True
+
+    def _opened(self) -> int:
+        """The file, opened anew where the store's folder was removed meanwhile."""
+        if self._file is None or not self._there(self._file):
+            try:
+                # A link could lead anywhere: a stranger's store must not make us create or lock a file of ours.
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            except OSError as error:
+                raise StoreError(
+                    f"cannot claim samples in {self._path.parent}: {error}",
+                    mend="samples are drawn into a folder that can be written: RTK_CACHE=FOLDER, or store=FOLDER",
+                ) from error
+        return self._file
+
+    def _there(self, file: int) -> bool:
+        mine = os.fstat(file)
+        with suppress(FileNotFoundError):
+            found = os.stat(self._path, follow_symlinks=False)
+            return (mine.st_dev, mine.st_ino) == (found.st_dev, found.st_ino)
+        return False
+
+
+def _offset(address: Address) -> int:
+    """The byte that stands for an address: 62 bits of its checksum. Two that collide merely wait for each other."""
+    return int(checksum(str(address))[:16], 16) >> 2
