@@ -5,6 +5,7 @@ Ground floor: imports nothing of rtk.
     RTKError
     ├── StoreError            the sample store
     │   ├── UnsafeStore       a file that is no store of ours, or was tampered with
+    │   ├── NewerStore        what a newer rtk wrote
     │   ├── ServedModelChanged  another model answers under the same name
     │   └── RecordingError    a recording that cannot be read, written or found
     ├── ModelError            the model or its endpoint
@@ -51,6 +52,10 @@ class StoreError(RTKError):
 
 class UnsafeStore(StoreError):
     """A database that rtk did not write: a pickled value or key, a file outside the store, another encoding."""
+
+
+class NewerStore(StoreError):
+    """Something that a newer rtk wrote, and this one cannot read; it is left as it is."""
 
 
 class ServedModelChanged(StoreError):

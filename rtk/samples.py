@@ -18,13 +18,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import dspy
+import orjson
 import pydantic
 
-from rtk.errors import StoreError, UnsupportedParameter
+from rtk.errors import NewerStore, StoreError, UnsupportedParameter
 
 SCHEMA = 1
 """Version of the stored form of requests and samples."""
@@ -231,8 +232,7 @@ class Stream:
         return f"{path}~{self.rollout_id}" if self.rollout_id else path
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
+class Address(NamedTuple):
     """Where a sample lives: the request's key, the stream's path, the index in the stream."""
 
     key: str
@@ -277,8 +277,7 @@ def replicate(number: int) -> Iterator[None]:
 # --- samples ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What one sample cost when it was drawn.
 
     Attributes:
@@ -303,8 +302,7 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One completion, at its address.
 
     Attributes:
@@ -323,7 +321,7 @@ class Sample:
 
     address: Address
     text: str
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     reasoning: str | None = None
     finish_reason: str | None = None
     logprobs: Any = None
@@ -351,51 +349,87 @@ class Sample:
         }
         rare = {"reasoning_tokens": usage.reasoning_tokens, "estimated": usage.estimated, "ingested": self.ingested}
         value |= {name: said for name, said in rare.items() if said is not None and said is not False}
-        return canonical({**value, "checksum": checksum(canonical(value))})
+        rest = canonical(value)
+        at = rest.index("],") + 2  # behind the address, where the checksum's place is in the order of keys
+        return f'{rest[:at]}"checksum":"{checksum(rest)}",{rest[at:]}'
 
     @classmethod
-    def from_json(cls, text: str) -> Sample:
+    def from_json(cls, text: str | bytes) -> Sample:
         """Read a sample back, checking its schema, its types and its checksum.
 
         Raises:
-            StoreError: naming what is wrong.
+            NewerStore: for one that a newer rtk wrote.
+            StoreError: naming what else is wrong.
         """
+        raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         try:
-            value = json.loads(text)
-            if not isinstance(value, dict):
-                raise StoreError("a stored sample is no JSON object")
-            given = value.pop("checksum", None)
-            if value.get("schema") != SCHEMA:
-                raise StoreError(f"a stored sample has schema {value.get('schema')!r}; this rtk reads {SCHEMA}")
-            if given != checksum(canonical(value)):
-                raise StoreError("a stored sample does not match its checksum")
-            return cls._of(value)
+            return _sample(orjson.loads(raw) if _as_written(raw) else _rewritten(raw))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UnsupportedParameter) as error:
             raise StoreError(f"a stored sample cannot be read: {error}") from error
 
-    @classmethod
-    def _of(cls, value: dict[str, Any]) -> Sample:
-        key, stream, index = value["address"]
-        prompt, completion, dollars, seconds = value["usage"]
-        reasoned, flags = value.get("reasoning_tokens"), (value.get("estimated", False), value.get("ingested", False))
-        if not (isinstance(value["text"], str) and isinstance(key, str) and isinstance(stream, str)):
-            raise TypeError("its text or address is not text")
-        if not (all(isinstance(flag, bool) for flag in flags) and (reasoned is None or type(reasoned) is int)):
-            raise TypeError("its tokens of reasoning are no number, or a mark of it is neither true nor false")
-        price = None if dollars is None else float(dollars)
-        return cls(
-            address=Address(key, stream, int(index)),
-            text=value["text"],
-            usage=Usage(int(prompt), int(completion), price, float(seconds), reasoned, flags[0]),
-            reasoning=value["reasoning"],
-            finish_reason=value["finish_reason"],
-            logprobs=value["logprobs"],
-            tool_calls=value["tool_calls"],
-            served_model=value["served_model"],
-            drawn_at=value["drawn_at"],
-            versions=tuple(sorted(value["versions"].items())),
-            ingested=flags[1],
-        )
+
+_HEAD = re.compile(rb'(\{"address":\["[0-9a-f]{64}","[0-9/~]+",[0-9]+\],)"checksum":"([0-9a-f]{64})",')
+
+
+def _as_written(raw: bytes) -> bool:
+    """Whether these are the bytes that `Sample.to_json` wrote: their checksum is that of all the rest."""
+    head = _HEAD.match(raw)
+    return head is not None and hashlib.sha256(head[1] + raw[head.end() :]).hexdigest().encode() == head[2]
+
+
+def _rewritten(raw: bytes) -> dict[str, Any]:
+    """A sample whose JSON somebody laid out anew: its checksum is that of the canonical form.
+
+    Raises:
+        StoreError: where it is not, or the text is no JSON object.
+    """
+    value = json.loads(raw)
+    if not isinstance(value, dict):
+        raise StoreError("a stored sample is no JSON object")
+    _refuse_other_schemas(value)
+    if value.pop("checksum", None) != checksum(canonical(value)):
+        raise StoreError("a stored sample does not match its checksum")
+    return value
+
+
+def _refuse_other_schemas(value: dict[str, Any]) -> None:
+    schema = value.get("schema")
+    if schema == SCHEMA:
+        return
+    told = f"a stored sample has schema {schema!r:.20}; this rtk reads {SCHEMA}"
+    if type(schema) is int and schema > SCHEMA:
+        raise NewerStore(told, mend="pip install -U rtk-inference, or name another store (RTK_CACHE= or store=)")
+    raise StoreError(told)
+
+
+def _sample(value: dict[str, Any]) -> Sample:
+    _refuse_other_schemas(value)
+    key, stream, index = value["address"]
+    prompt, completion, dollars, seconds = value["usage"]
+    text, reasoned = value["text"], value.get("reasoning_tokens")
+    estimated, ingested = value.get("estimated", False), value.get("ingested", False)
+    if not (type(text) is type(key) is type(stream) is str and type(index) is int):
+        raise TypeError("its text or address is none")
+    if type(estimated) is not bool or type(ingested) is not bool or type(reasoned) not in (int, _NONE):
+        raise TypeError("its tokens of reasoning are no number, or a mark of it is neither true nor false")
+    versions = value["versions"]
+    return Sample(
+        Address(key, stream, index),
+        text,
+        Usage(int(prompt), int(completion), None if dollars is None else float(dollars), float(seconds), reasoned,
+              estimated),
+        value["reasoning"],
+        value["finish_reason"],
+        value["logprobs"],
+        value["tool_calls"],
+        value["served_model"],
+        value["drawn_at"],
+        tuple(sorted(versions.items())),
+        ingested,
+    )  # fmt: skip
+
+
+_NONE = type(None)
 
 
 @dataclass(frozen=True, slots=True)

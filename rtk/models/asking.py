@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -168,7 +168,7 @@ class Gathering:
             return False
         self.stop = ("seconds", late[stop.seconds])
         for index in stop.beyond:
-            behind = replace(address, index=index)
+            behind = address._replace(index=index)
             if behind in self._known and self._verdict(behind) == "yes":
                 self._land(behind, self._known[behind], reused=True)
         return True

@@ -39,26 +39,28 @@ class Writer:
     async def _flush(self) -> None:
         while self._waiting:
             groups, self._waiting = self._waiting, {}
-            for request, entries in groups.items():
-                await self._commit(request, entries)
+            await self._commit(list(groups.items()))
 
-    async def _commit(self, request: Request, entries: list[Waiting]) -> None:
-        samples = [sample for sample, _ in entries]
+    async def _commit(self, groups: list[tuple[Request, list[Waiting]]]) -> None:
+        """One transaction for all that has come meanwhile."""
+        given = [(request, [sample for sample, _ in entries]) for request, entries in groups]
         loop = asyncio.get_running_loop()
         try:
-            kept = await loop.run_in_executor(self._thread, self.store.write, request, samples)
+            kept = await loop.run_in_executor(self._thread, self.store.write_all, given)
         except Exception as error:  # noqa: BLE001 - whatever it is goes to those who wait, who would wait for ever
-            await self._failed(request, entries, error)
+            await self._failed(groups, error)
             return
-        for (_, future), sample in zip(entries, kept, strict=True):
-            future.set_result(sample)
+        for (_, entries), samples in zip(groups, kept, strict=True):
+            for (_, future), sample in zip(entries, samples, strict=True):
+                future.set_result(sample)
 
-    async def _failed(self, request: Request, entries: list[Waiting], error: Exception) -> None:
+    async def _failed(self, groups: list[tuple[Request, list[Waiting]]], error: Exception) -> None:
         """Tell them; but where one sample is at fault, write each alone, so that the others are kept."""
-        if len(entries) > 1 and isinstance(error, _OF_ONE_SAMPLE):
-            for entry in entries:
-                await self._commit(request, [entry])
+        alone = [(request, [entry]) for request, entries in groups for entry in entries]
+        if len(alone) > 1 and isinstance(error, _OF_ONE_SAMPLE):
+            for one in alone:
+                await self._commit([one])
             return
-        for _, future in entries:
+        for _, ((_, future),) in alone:
             future.set_exception(error)
             future.exception()  # seen: whoever waited may have left

@@ -25,6 +25,8 @@ LASTING = 2
 
 _PAUSE = 0.002  # seconds between two tries at a locked database
 
+_PLAIN = "(raw IS 1 AND mode IS 1 AND filename IS NULL AND typeof(key) = 'text' AND typeof(value) = 'text')"
+
 _abandoned: list[sqlite3.Connection] = []  # never closed, not even by the garbage collector
 
 
@@ -140,27 +142,34 @@ class Database(diskcache.Cache):
             )
         return super().reset(key, value, update)
 
-    def rows(self, first: str, beyond: str, limit: int = -1) -> list[tuple[str, str]]:
+    def rows(self, first: str, beyond: str, limit: int = -1) -> list[tuple[str, bytes]]:
         """Rows with `first <= key < beyond`, in order of their keys, in one query: pairs of key and value.
 
-        Bytes that are not UTF-8 come as replacement characters, so that one damaged row does not hide its neighbours.
+        Values are bytes and keys decoded leniently, so that one damaged row does not hide its neighbours.
 
         Raises:
             UnsafeStore: for a row that is not plain text.
         """
         query = (
-            "SELECT CAST(key AS BLOB), typeof(key), raw, mode, filename, CAST(value AS BLOB), typeof(value)"
+            f"SELECT CAST(key AS BLOB), CAST(value AS BLOB), {_PLAIN}"
             " FROM Cache WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
         )
-        found = []
-        for key, key_type, raw, mode, filename, value, value_type in self._sql(
-            query, (first, beyond, limit)
-        ).fetchall():
-            name = self._text.get(_as_stored(key, key_type), raw)
-            found.append((name, self._text.fetch(mode, filename, _as_stored(value, value_type), False)))
-        return found
+        found = self._sql(query, (first, beyond, limit)).fetchall()
+        if not all(plain for _, _, plain in found):
+            self._refuse(first, beyond)
+        return [(key.decode("utf-8", "replace"), value) for key, value, _ in found]
 
-    def row(self, key: str) -> str | None:
+    def _refuse(self, first: str, beyond: str) -> None:
+        """Say what it is that is not plain text."""
+        query = (
+            "SELECT CAST(key AS BLOB), typeof(key), raw, mode, filename, CAST(value AS BLOB), typeof(value)"
+            f" FROM Cache WHERE key >= ? AND key < ? AND NOT {_PLAIN}"
+        )
+        for key, key_type, raw, mode, filename, value, value_type in self._sql(query, (first, beyond)).fetchall():
+            self._text.get(_as_stored(key, key_type), raw)
+            self._text.fetch(mode, filename, _as_stored(value, value_type), False)
+
+    def row(self, key: str) -> bytes | None:
         """The value of one row, None where there is none; otherwise like `rows`."""
         found = self.rows(key, key + "\0", 1)
         return found[0][1] if found else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from rtk.errors import ServedModelChanged, StoreError
+from rtk.errors import NewerStore, ServedModelChanged, StoreError
 from rtk.samples import Address, Request, Sample, Stream
 from rtk.store.database import Database
 from rtk.store.exchange import Merged, Verified, Where, lines_of, merge_into
@@ -71,12 +71,13 @@ class SampleStore:
         if wanted is not None and not wanted:
             return {}
         first = Address(key, str(stream), min(wanted) if wanted else 0)
-        last = Address(key, str(stream), max(wanted) if wanted else 10**INDEX_DIGITS - 1)
+        last = first._replace(index=max(wanted) if wanted else 10**INDEX_DIGITS - 1)
         with self._using("read"):
             rows = self._database.rows(sample_row(first), sample_row(last) + "\0")
         found: dict[int, Sample] = {}
-        for row, text in rows:
-            if wanted is None or (address := address_of(row)) is None or address.index in wanted:
+        for row, text in rows:  # all of them begin with this request and stream, as both ends do
+            index = row[-INDEX_DIGITS:]
+            if wanted is None or not index.isdecimal() or int(index) in wanted:
                 sample, damage = _read_sample(row, text)
                 if sample is None:
                     self._report(row, damage)
@@ -97,24 +98,29 @@ class SampleStore:
             UnsupportedParameter: for text that cannot be stored (see `rtk.samples.readable`).
             StoreError: where a sample is not of this request, or the database cannot be written; nothing is stored.
         """
-        given = [(sample_row(sample.address), sample, sample.to_json()) for sample in samples]
-        for _, sample, _ in given:
-            if sample.address.key != request.key:
-                raise StoreError(f"a sample at {sample.address} is none of {request!r}")
-        if not given:
-            return []
+        return self.write_all([(request, list(samples))])[0]
+
+    def write_all(self, groups: Sequence[tuple[Request, Sequence[Sample]]]) -> list[list[Sample]]:
+        """Store samples of several requests in one transaction; otherwise as `write`.
+
+        Raises:
+            What `write` raises; nothing is stored then.
+        """
+        given = [(request, [_written(request, sample) for sample in samples]) for request, samples in groups]
+        if not any(entries for _, entries in given):
+            return [[] for _ in given]
         damaged: dict[str, str] = {}
+        kept: dict[str, Sample] = {}
         with self._transaction():
-            kept = self._settle(request, given, damaged)
+            for request, entries in given:
+                self._settle(request, entries, kept, damaged)
         for row, damage in damaged.items():
             self._report(row, damage)
             self._reported.discard(row)  # mended: were it damaged again, that would be news
-        return [kept[row] for row, _, _ in given]
+        return [[kept[row] for row, _, _ in entries] for _, entries in given]
 
-    def _settle(
-        self, request: Request, given: list[tuple[str, Sample, str]], damaged: dict[str, str]
-    ) -> dict[str, Sample]:
-        kept: dict[str, Sample] = {}
+    def _settle(self, request: Request, given: list[Written], kept: dict[str, Sample], damaged: dict[str, str]) -> None:
+        """Within a transaction: write what is not there, and keep in mind what is."""
         new: dict[str, tuple[Sample, str]] = {}
         for row, sample, text in given:
             if row in kept or row in new:
@@ -132,13 +138,12 @@ class SampleStore:
         for row, (_, text) in new.items():
             self._database.set(row, text)
             kept[row] = Sample.from_json(text)
-        return kept
 
     def _settle_request(self, request: Request, served: list[str | None]) -> None:
-        if self._database.row(request_row(request.key)) != request.body:
+        if _text(self._database.row(request_row(request.key))) != request.body:
             self._database.set(request_row(request.key), request.body)
         row = served_row(request.key)
-        known = before = self._database.row(row)
+        known = before = _text(self._database.row(row))
         for name in served:
             if name is None or name == known:
                 continue
@@ -231,7 +236,7 @@ class SampleStore:
         samples, damaged = self._read_all("sample:", _read_sample)
         return Verified(requests, samples, damaged=(*lost, *damaged))
 
-    def _read_all(self, kind: str, read: Callable[[str, str], tuple[Any, str]]) -> tuple[int, list[str]]:
+    def _read_all(self, kind: str, read: Callable[[str, bytes], tuple[Any, str]]) -> tuple[int, list[str]]:
         """How many rows of a kind are whole, and which are not."""
         whole, damaged = 0, []
         for row, text in self._rows(kind):
@@ -241,7 +246,7 @@ class SampleStore:
                 whole += 1
         return whole, damaged
 
-    def _rows(self, kind: str) -> Iterator[tuple[str, str]]:
+    def _rows(self, kind: str) -> Iterator[tuple[str, bytes]]:
         """All rows of a kind, a page at a time: no cursor stays open while the caller's code runs."""
         after, beyond = kind, f"{kind[:-1]};"
         while True:
@@ -252,7 +257,7 @@ class SampleStore:
                 return
             after = rows[-1][0] + "\0"
 
-    def _parse(self, row: str, body: str) -> Request | None:
+    def _parse(self, row: str, body: bytes) -> Request | None:
         request, damage = _read_request(row, body)
         if request is None:
             self._report(row, damage)
@@ -312,22 +317,40 @@ class SampleStore:
             warnings.warn(text, DamagedSample, stacklevel=3)
 
 
-def _read_request(row: str, body: str) -> tuple[Request | None, str]:
+Written = tuple[str, Sample, str]
+"""The key of a sample's row, the sample, and its stored form."""
+
+
+def _written(request: Request, sample: Sample) -> Written:
+    row = sample_row(sample.address)
+    if sample.address.key != request.key:
+        raise StoreError(f"a sample at {sample.address} is none of {request!r}")
+    return row, sample, sample.to_json()
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def _read_request(row: str, body: bytes) -> tuple[Request | None, str]:
     """The request of a row, or None and what is wrong with it."""
     try:
-        request = Request.parse(body)
+        request = Request.parse(body.decode("utf-8", "replace"))
     except StoreError as error:
         return None, str(error)
     return (request, "") if request_row(request.key) == row else (None, "the request does not match its key")
 
 
-def _read_sample(row: str, text: str) -> tuple[Sample | None, str]:
+def _read_sample(row: str, text: bytes) -> tuple[Sample | None, str]:
     """The sample of a row, or None and what is wrong with it."""
     try:
         sample = Sample.from_json(text)
+    except NewerStore:
+        raise  # it is not damaged: it must not be drawn again and written over
     except StoreError as error:
         return None, str(error)
-    if sample.address != address_of(row):
+    key, stream, index = sample.address
+    if f"sample:{key}:{stream}:{index:0{INDEX_DIGITS}}" != row:
         return None, f"it says that it belongs at {sample.address}"
     return sample, ""
 

@@ -215,10 +215,10 @@ def test_a_store_that_fails_while_writing_is_an_error_for_all_who_wait(tmp_path,
         lm = over(server, store=store)
         for error in (StoreError("the disk is full", mend="make room"), RuntimeError("something else")):
 
-            def fail(request, samples, error=error):
+            def fail(groups, error=error):
                 raise error
 
-            monkeypatch.setattr(store, "write", fail)
+            monkeypatch.setattr(store, "write_all", fail)
             with pytest.raises(type(error), match=str(error)):
                 lm(QUESTION, n=3)
             monkeypatch.undo()

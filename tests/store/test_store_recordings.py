@@ -104,9 +104,17 @@ def some_entries(draw):
         st.lists(places, max_size=12, unique_by=lambda place: (place[0].key, *place[1:]))
     ):
         address = Address(request.key, stream, index)
-        usage = st.builds(Usage, st.integers(0, 99), st.integers(0, 99), st.none() | st.floats(0, 9), st.floats(0, 9))
+        usage = st.builds(
+            lambda *of: Usage(*of), st.integers(0, 99), st.integers(0, 99), st.none() | st.floats(0, 9), st.floats(0, 9)
+        )
         sample = st.builds(
-            Sample, st.just(address), texts, usage, st.none() | texts, st.none() | texts, st.lists(texts, max_size=2)
+            lambda *of: Sample(*of),
+            st.just(address),
+            texts,
+            usage,
+            st.none() | texts,
+            st.none() | texts,
+            st.lists(texts, max_size=2),
         )
         entries.append((request, draw(sample | st.builds(Missing, st.just(address), texts))))
     return entries
