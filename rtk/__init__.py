@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from rtk import answers, errors, experiments, statistics, tasks, testing
     from rtk.budget import Budget, Spent
     from rtk.deliberation import Deliberation
-    from rtk.errors import BudgetSpent, NotRecorded, RTKError
+    from rtk.errors import BudgetSpent, NotRecorded, RTKError, SampleError
     from rtk.events import watching
-    from rtk.models import LM, LinesAdapter
+    from rtk.models import LM, LinesAdapter, TextAdapter
     from rtk.samples import replicate
     from rtk.store import Recording, SampleStore, recording
     from rtk.strategies import (
@@ -54,11 +54,13 @@ __all__ = [
     "Prediction",
     "RTKError",
     "Recording",
+    "SampleError",
     "SampleStore",
     "SelfConsistency",
     "Setting",
     "Spent",
     "Strategy",
+    "TextAdapter",
     "TreeOfThoughts",
     "answers",
     "ask",
@@ -83,9 +85,9 @@ _ROOMS = {
 _NAMES = {
     "rtk.budget": ("Budget", "Spent"),
     "rtk.deliberation": ("Deliberation",),
-    "rtk.errors": ("BudgetSpent", "NotRecorded", "RTKError"),
+    "rtk.errors": ("BudgetSpent", "NotRecorded", "RTKError", "SampleError"),
     "rtk.events": ("watching",),
-    "rtk.models": ("LM", "LinesAdapter"),
+    "rtk.models": ("LM", "LinesAdapter", "TextAdapter"),
     "rtk.samples": ("replicate",),
     "rtk.store": ("Recording", "SampleStore", "recording"),
     "rtk.strategies": (

@@ -10,12 +10,15 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import dspy
 
-from rtk.samples import Missing, Sample
+from rtk.samples import Address, Missing, Sample
 
 logger = logging.getLogger("rtk")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +34,44 @@ class SampleArrived:
     reused: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SamplePart:
+    """A part of a sample that is being drawn. A sample drawn alone comes in parts; those drawn together come whole.
+
+    Attributes:
+        address: the sample's.
+        text: what it adds to the text.
+        reasoning: what it adds to the reasoning; one of the two may be empty.
+        anew: whether what came before is void. The stream had broken off, and the model, asked again, says something
+            else; this part is all of it so far.
+    """
+
+    address: Address
+    text: str
+    reasoning: str = ""
+    anew: bool = False
+
+
 Watcher = Callable[[SampleArrived], None]
+Hearer = Callable[[SamplePart], None]
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Call `watcher(event)` for everything that happens inside.
+def watching(watcher: Watcher | None = None, *, parts: Hearer | None = None) -> Iterator[None]:
+    """Call `watcher(event)` for every sample that comes inside, and `parts(part)` for every part of one.
+
+    Args:
+        watcher: told of every `SampleArrived`, drawn or reused.
+        parts: told of every `SamplePart`: of samples that are asked for alone, while they are drawn. A model that
+            gives whole replies only, and a stored sample, has no parts.
 
     >>> arrived = []
     >>> with watching(arrived.append):
     ...     pass  # run a program here
     """
-    with dspy.context(rtk_watchers=(*watchers(), watcher)):
+    seen = watchers() if watcher is None else (*watchers(), watcher)
+    heard = hearers() if parts is None else (*hearers(), parts)
+    with dspy.context(rtk_watchers=seen, rtk_hearers=heard):
         yield
 
 
@@ -51,8 +80,13 @@ def watchers() -> tuple[Watcher, ...]:
     return dspy.settings.get("rtk_watchers") or ()
 
 
-def emit(event: SampleArrived, to: tuple[Watcher, ...]) -> None:
-    """Tell watchers; one that fails is logged and harms nobody."""
+def hearers() -> tuple[Hearer, ...]:
+    """Those who listen to the parts of its samples, outermost first."""
+    return dspy.settings.get("rtk_hearers") or ()
+
+
+def emit(event: T, to: tuple[Callable[[T], None], ...]) -> None:
+    """Tell those who watch; one that fails is logged and harms nobody."""
     for watcher in to:
         try:
             watcher(event)

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import dspy
-import orjson
-import pydantic
+import msgspec
 
+from rtk._json import canonical, checksum
 from rtk.errors import NewerStore, StoreError, UnsupportedParameter
 
 SCHEMA = 1
@@ -58,58 +58,17 @@ def outside_a_request(name: str) -> bool:
     return name in NOT_IN_A_REQUEST or of_connection(name)
 
 
-# --- canonical JSON ---------------------------------------------------------------------------------------------
-
-_IN_ORDER = frozenset({"extra_body", "functions", "properties", "response_format", "tools"})
-
-
-def canonical(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, `1.0` and `1` alike, no NaN.
-
-    Inside JSON schemas and tools the keys keep their order: a model fills in a schema's properties as they stand.
-
-    Raises:
-        UnsupportedParameter: for a value that JSON cannot hold, or text that is not valid Unicode.
-    """
-    try:
-        text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")
-    except (TypeError, ValueError, RecursionError, pydantic.PydanticUserError) as error:
-        raise UnsupportedParameter(
-            f"a request holds something that JSON cannot carry: {error}",
-            mend="pass plain values: text, finite numbers, lists, dicts, or a pydantic model class as response_format",
-        ) from error
-    return text
-
-
-def _plain(value: Any, in_order: bool = False) -> Any:
-    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
-        return value
-    if isinstance(value, float):
-        return int(value) if math.isfinite(value) and value == int(value) else value
-    if isinstance(value, Mapping):
-        items = [(str(key), item) for key, item in value.items()]
-        items = items if in_order else sorted(items, key=lambda pair: pair[0])
-        return {key: _plain(item, in_order or key in _IN_ORDER) for key, item in items}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, in_order) for item in value]
-    if isinstance(value, type) and issubclass(value, pydantic.BaseModel):
-        schema = _plain(value.model_json_schema(), in_order=True)
-        return {"type": "json_schema", "json_schema": {"name": value.__name__, "schema": schema, "strict": True}}
-    if isinstance(value, pydantic.BaseModel):
-        return _plain(value.model_dump(mode="json"), in_order)
-    raise TypeError(f"{type(value).__name__} {value!r:.60}")
-
-
-def checksum(text: str) -> str:
-    """SHA-256 of a text's UTF-8 bytes, in hex."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
 # --- requests ---------------------------------------------------------------------------------------------------
 
+_REASONING = re.compile(r"^(?:o[1345](?:-|$)|gpt-5)")
 
-@dataclass(frozen=True, slots=True)
+
+def usual_temperature(model: str) -> float:
+    """The temperature that `rtk.LM` asks with where none is given: OpenAI's reasoning models take no other than 1."""
+    return 1.0 if _REASONING.match(model.rpartition("/")[2]) else 0.7
+
+
+@dataclass(frozen=True)
 class Request:
     """What determines the distribution of a completion, and nothing else.
 
@@ -157,10 +116,12 @@ class Request:
         """Read a stored request back.
 
         Raises:
-            StoreError: where the text is no request.
+            NewerStore: for one that a newer rtk wrote.
+            StoreError: where the text is none.
         """
         try:
             value = json.loads(body)
+            _refuse_newer(value, "request")
             whole = isinstance(value["model"], str) and isinstance(value["options"]["temperature"], (int, float))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise StoreError(f"a stored request cannot be read: {error}") from error
@@ -174,9 +135,18 @@ class Request:
         return json.loads(self.body)
 
     @property
+    def _brief(self) -> tuple[str, dict[str, Any]]:
+        """The model and the options, parsed once; the messages may be long."""
+        found = self.__dict__.get("_parsed")
+        if found is None:
+            value = self.value
+            found = self.__dict__["_parsed"] = (value["model"], value["options"])
+        return found
+
+    @property
     def model(self) -> str:
         """The model string."""
-        return self.value["model"]
+        return self._brief[0]
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -185,13 +155,13 @@ class Request:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The sampling parameters, the temperature always among them."""
-        return self.value["options"]
+        """The sampling parameters as a fresh dict, the temperature always among them."""
+        return deepcopy(self._brief[1])
 
     @property
     def greedy(self) -> bool:
         """Whether every sample is the same one: temperature 0."""
-        return self.options["temperature"] == 0
+        return self._brief[1]["temperature"] == 0
 
     def __repr__(self) -> str:
         return f"Request({self.model!r}, key={self.key[:12]})"
@@ -252,7 +222,7 @@ def addresses(request: Request, stream: Stream, start: int, count: int) -> list[
     if request.greedy:
         return [Address(request.key, "0", 0)] * count
     path = str(stream)
-    return [Address(request.key, path, index) for index in range(start, start + count)]
+    return [_new(Address, (request.key, path, index)) for index in range(start, start + count)]
 
 
 def current_stream() -> Stream:
@@ -287,6 +257,7 @@ class Usage(NamedTuple):
         seconds: from sending to the whole reply, waiting for a retry left out.
         reasoning_tokens: those of the completion's that are reasoning, where the server tells them apart.
         estimated: whether the tokens were counted here, since the server reported none.
+        choices: completions of the HTTP request it came with, for all of which the prompt was read once.
     """
 
     prompt_tokens: int = 0
@@ -295,6 +266,7 @@ class Usage(NamedTuple):
     seconds: float = 0.0
     reasoning_tokens: int | None = None
     estimated: bool = False
+    choices: int = 1
 
     @property
     def tokens(self) -> int:
@@ -347,7 +319,8 @@ class Sample(NamedTuple):
             "drawn_at": self.drawn_at,
             "versions": dict(self.versions),
         }
-        rare = {"reasoning_tokens": usage.reasoning_tokens, "estimated": usage.estimated, "ingested": self.ingested}
+        rare = {"reasoning_tokens": usage.reasoning_tokens, "estimated": usage.estimated, "ingested": self.ingested,
+                "choices": usage.choices if usage.choices > 1 else None}  # fmt: skip
         value |= {name: said for name, said in rare.items() if said is not None and said is not False}
         rest = canonical(value)
         at = rest.index("],") + 2  # behind the address, where the checksum's place is in the order of keys
@@ -363,73 +336,78 @@ class Sample(NamedTuple):
         """
         raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         try:
-            return _sample(orjson.loads(raw) if _as_written(raw) else _rewritten(raw))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UnsupportedParameter) as error:
+            return _sample(_stored.decode(_verified(raw)))
+        except (ValueError, RecursionError, UnsupportedParameter) as error:
+            with suppress(ValueError, RecursionError):
+                _refuse_newer(json.loads(raw), "sample")
             raise StoreError(f"a stored sample cannot be read: {error}") from error
 
 
-_HEAD = re.compile(rb'(\{"address":\["[0-9a-f]{64}","[0-9/~]+",[0-9]+\],)"checksum":"([0-9a-f]{64})",')
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # beyond it, a number in JSON is not the same everywhere
+_Amount = Annotated[float, msgspec.Meta(ge=0, lt=2**53)]
 
 
-def _as_written(raw: bytes) -> bool:
-    """Whether these are the bytes that `Sample.to_json` wrote: their checksum is that of all the rest."""
-    head = _HEAD.match(raw)
-    return head is not None and hashlib.sha256(head[1] + raw[head.end() :]).hexdigest().encode() == head[2]
+class _Stored(msgspec.Struct, gc=False):
+    """A sample as it is stored; values of other types are refused."""
+
+    schema: Literal[1]
+    address: Address
+    text: str
+    usage: tuple[_Count, _Count, _Amount | None, _Amount]
+    reasoning: str | None
+    finish_reason: str | None
+    logprobs: Any
+    tool_calls: Any
+    served_model: str | None
+    drawn_at: str
+    versions: dict[str, str]
+    reasoning_tokens: _Count | None = None
+    estimated: bool = False
+    choices: Annotated[int, msgspec.Meta(ge=1, lt=2**53)] = 1
+    ingested: bool = False
 
 
-def _rewritten(raw: bytes) -> dict[str, Any]:
-    """A sample whose JSON somebody laid out anew: its checksum is that of the canonical form.
-
-    Raises:
-        StoreError: where it is not, or the text is no JSON object.
-    """
-    value = json.loads(raw)
-    if not isinstance(value, dict):
-        raise StoreError("a stored sample is no JSON object")
-    _refuse_other_schemas(value)
-    if value.pop("checksum", None) != checksum(canonical(value)):
-        raise StoreError("a stored sample does not match its checksum")
-    return value
+_stored = msgspec.json.Decoder(_Stored)
+_new: Any = tuple.__new__  # a named tuple's own constructor takes three times as long, and this reads every sample
 
 
-def _refuse_other_schemas(value: dict[str, Any]) -> None:
-    schema = value.get("schema")
-    if schema == SCHEMA:
-        return
-    told = f"a stored sample has schema {schema!r:.20}; this rtk reads {SCHEMA}"
-    if type(schema) is int and schema > SCHEMA:
-        raise NewerStore(told, mend="pip install -U rtk-inference, or name another store (RTK_CACHE= or store=)")
-    raise StoreError(told)
-
-
-def _sample(value: dict[str, Any]) -> Sample:
-    _refuse_other_schemas(value)
-    key, stream, index = value["address"]
-    prompt, completion, dollars, seconds = value["usage"]
-    text, reasoned = value["text"], value.get("reasoning_tokens")
-    estimated, ingested = value.get("estimated", False), value.get("ingested", False)
-    if not (type(text) is type(key) is type(stream) is str and type(index) is int):
-        raise TypeError("its text or address is none")
-    if type(estimated) is not bool or type(ingested) is not bool or type(reasoned) not in (int, _NONE):
-        raise TypeError("its tokens of reasoning are no number, or a mark of it is neither true nor false")
-    versions = value["versions"]
-    return Sample(
-        Address(key, stream, index),
-        text,
-        Usage(int(prompt), int(completion), None if dollars is None else float(dollars), float(seconds), reasoned,
-              estimated),
-        value["reasoning"],
-        value["finish_reason"],
-        value["logprobs"],
-        value["tool_calls"],
-        value["served_model"],
-        value["drawn_at"],
-        tuple(sorted(versions.items())),
-        ingested,
+def _sample(it: _Stored) -> Sample:
+    usage = _new(Usage, it.usage + (it.reasoning_tokens, it.estimated, it.choices))  # noqa: RUF005 - the quickest
+    return _new(
+        Sample,
+        (it.address, it.text, usage, it.reasoning, it.finish_reason, it.logprobs, it.tool_calls, it.served_model,
+         it.drawn_at, tuple(it.versions.items()), it.ingested),
     )  # fmt: skip
 
 
-_NONE = type(None)
+def _verified(raw: bytes) -> bytes:
+    """What the checksum in a stored sample is of: the bytes around it, as `Sample.to_json` wrote them.
+
+    Where somebody laid its JSON out anew, they are written again.
+
+    Raises:
+        ValueError: where the checksum is of something else.
+    """
+    before, _, behind = raw.partition(b'"checksum":"')
+    rest = before + behind[66:]
+    if behind[:66] == hashlib.sha256(rest).hexdigest().encode() + b'",':
+        return rest
+    value = json.loads(raw)
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")
+    given, text = value.pop("checksum", None), canonical(value)
+    if given != checksum(text):
+        raise ValueError("it does not match its checksum")
+    return text.encode()
+
+
+def _refuse_newer(value: Any, what: str) -> None:
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if type(schema) is int and schema > SCHEMA:
+        raise NewerStore(
+            f"a stored {what} has schema {schema!r:.20}; this rtk reads {SCHEMA}",
+            mend="pip install -U rtk-inference, or name another store (RTK_CACHE= or store=)",
+        )
 
 
 @dataclass(frozen=True, slots=True)

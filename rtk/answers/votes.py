@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from statistics import median
 from typing import Any, Literal, get_args
 
@@ -177,9 +178,11 @@ def _clusters(
 def _grouped(answers: list[Any], counted: list[int], comparer: Comparer) -> list[list[int]]:
     """Indices of equal answers together: by key, and where there is none, by pairs of different texts."""
     groups: dict[Any, list[int]] = {}
+    key_of = cache(lambda text: canonical(text, comparer))  # a vote holds few different texts
     for index in counted:
-        key = canonical(answers[index], comparer)
-        groups.setdefault((type(answers[index]), text_of(answers[index])) if key is None else key, []).append(index)
+        answer = answers[index]
+        key = key_of(answer) if type(answer) is str else canonical(answer, comparer)
+        groups.setdefault((type(answer), text_of(answer)) if key is None else key, []).append(index)
     found = list(groups.values())
     if callable(comparer) or comparer == "math":
         return _joined(answers, found, comparer)

@@ -10,14 +10,16 @@ from rtk.budget.budget import (
     Verdict,
     admit,
     admit_call,
+    count_lost,
     count_overdrawn,
     current_budgets,
     refund_call,
     release,
     settle,
+    settle_stored,
     watched,
 )
-from rtk.budget.cost import Ceiling, Cost, Spent
+from rtk.budget.cost import Ceiling, Cost, Spent, flops
 
 __all__ = [
     "UNITS",
@@ -28,10 +30,13 @@ __all__ = [
     "Verdict",
     "admit",
     "admit_call",
+    "count_lost",
     "count_overdrawn",
     "current_budgets",
+    "flops",
     "refund_call",
     "release",
     "settle",
+    "settle_stored",
     "watched",
 ]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Literal, cast
 
 import dspy
 
-from rtk.budget.cost import Ceiling, Cost, Spent, charge
+from rtk.budget.cost import Ceiling, Cost, Spent, charged
 from rtk.errors import BudgetError
 from rtk.samples import Address
 
@@ -188,7 +188,8 @@ class Budget:
         if most is None and unit == "dollars":
             raise BudgetError(
                 f"{self!r} over a sample whose price has no known bound",
-                mend="give rtk.LM its price=(dollars per million input tokens, output tokens) and max_tokens=",
+                mend="give rtk.LM its price=(dollars per million input tokens, output tokens) and max_tokens=; "
+                "a machine paid by the hour (price_per_hour=) is limited by seconds=",
             )
         if most is None:  # unbounded tokens: the ask as a whole may overshoot, and only once all before it is known
             late = settled >= limit and first
@@ -217,7 +218,7 @@ class Budget:
         if cost is not None:
             self._charged[address] = cost
             self._prompts.setdefault(address.key, cost.prompt_tokens)
-            self._spent = self._spent + charge(cost, reused=reused)
+            self._spent = charged(self._spent, [cost], reused=reused)
         elif held is not None:
             self._spent = replace(self._spent, failed=self._spent.failed + 1)
 
@@ -307,6 +308,26 @@ def settle(budgets: Sequence[Budget], address: Address, cost: Cost | None, *, re
         watcher()
 
 
+def settle_stored(budgets: Sequence[Budget], costs: Mapping[Address, Cost]) -> bool:
+    """Charge a call and its samples, all of them stored, where no budget limits anything; whether that was so."""
+    for budget in budgets:
+        budget.start()
+    with _Locks(budgets):
+        if any(budget.limits or budget._closed for budget in budgets):
+            return False
+        for budget in budgets:
+            new = {address: cost for address, cost in costs.items() if address not in budget._charged}
+            budget._charged |= new
+            for address, cost in new.items():
+                budget._prompts.setdefault(address.key, cost.prompt_tokens)
+            spent = charged(budget._spent, new.values(), reused=True)
+            budget._spent = replace(spent, calls=spent.calls + 1)
+        watchers = [watcher for budget in budgets for watcher in budget._watchers]
+    for watcher in watchers:
+        watcher()
+    return True
+
+
 def release(budgets: Sequence[Budget], address: Address) -> None:
     """Give a reservation back: the sample is no longer wanted."""
     with _Locks(budgets):
@@ -341,3 +362,10 @@ def count_overdrawn(budgets: Sequence[Budget], samples: int) -> None:
     with _Locks(budgets):
         for budget in budgets:
             budget._spent = replace(budget._spent, overdrawn=budget._spent.overdrawn + samples)
+
+
+def count_lost(budgets: Sequence[Budget], completions: int) -> None:
+    """Note completions whose reply was lost on the way."""
+    with _Locks(budgets):
+        for budget in budgets:
+            budget._spent = replace(budget._spent, lost=budget._spent.lost + completions)

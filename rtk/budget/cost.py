@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from rtk.samples import Usage
@@ -10,11 +11,21 @@ from rtk.samples import Usage
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one sample cost: tokens read and written, and dollars (None where the price is unknown)."""
+    """What one sample cost.
+
+    Attributes:
+        prompt_tokens: read.
+        completion_tokens: written.
+        dollars: None where the price is unknown.
+        flops: floating-point operations; None where the number of parameters is unknown.
+        estimated: whether the tokens were counted by rtk, since the server reported none.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     dollars: float | None = 0.0
+    flops: float | None = 0.0
+    estimated: bool = False
 
     @property
     def tokens(self) -> int:
@@ -22,9 +33,20 @@ class Cost:
         return self.prompt_tokens + self.completion_tokens
 
     @classmethod
-    def of(cls, usage: Usage) -> Cost:
-        """The cost recorded with a sample when it was drawn."""
-        return cls(usage.prompt_tokens, usage.completion_tokens, usage.dollars)
+    def of(cls, usage: Usage, parameters: float | None = None) -> Cost:
+        """The cost recorded with a sample when it was drawn by a model of so many parameters."""
+        operations = None if parameters is None else flops(usage, parameters)
+        return cls(usage.prompt_tokens, usage.completion_tokens, usage.dollars, operations, usage.estimated)
+
+
+def flops(usage: Usage, parameters: float) -> float:
+    """About how many floating-point operations a sample took: 2 for each parameter and token, read or written.
+
+    A prompt that was read once for several choices is counted once for all of them. Left out is attention to what came
+    before, which is small beside the rest while the context is short (Kaplan et al. 2020, "Scaling Laws for Neural
+    Language Models", section 2.1: C ≈ 2N + 2 · layers · context · width).
+    """
+    return 2 * parameters * (usage.prompt_tokens / usage.choices + usage.completion_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +88,14 @@ class Spent:
         prompt_tokens: tokens read, as counted when each sample was drawn.
         completion_tokens: tokens written, likewise.
         dollars: likewise; None as soon as one sample's price is unknown.
+        flops: floating-point operations (see `flops`), likewise; None as soon as one model's `params=` are unknown.
         drawn: samples drawn now.
         reused: samples that were in the store already.
         failed: samples asked for that did not come.
         overdrawn: samples paid for and not consulted.
+        estimated: samples whose tokens rtk counted, since the server reported none.
+        lost: completions whose reply broke off, was dropped or came too late: the server may have generated and billed
+            them, and they were asked for again. A kept connection that the server had closed counts for nothing.
     """
 
     calls: int = 0
@@ -81,6 +107,9 @@ class Spent:
     reused: int = 0
     failed: int = 0
     overdrawn: int = 0
+    flops: float | None = 0.0
+    estimated: int = 0
+    lost: int = 0
 
     @property
     def tokens(self) -> int:
@@ -88,7 +117,7 @@ class Spent:
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Spent) -> Spent:
-        """The two together; dollars are unknown where either's are."""
+        """The two together; dollars and operations are unknown where either's are."""
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         sums: dict[str, Any] = {name: None if None in pair else sum(pair) for name, pair in pairs.items()}
         return Spent(**sums)
@@ -99,25 +128,38 @@ class Spent:
 
     def __str__(self) -> str:
         missing = f", {self.failed} failed" if self.failed else ""
+        missing += f", {self.lost} lost" if self.lost else ""
         return self._told(f" ({self.drawn} drawn, {self.reused} reused{missing})")
 
     def _told(self, samples: str) -> str:
         price = "" if not self.dollars else f", ${self.dollars:.4f}"
         counted = f"{_counted(self.calls, 'call')}, {_counted(self.samples, 'sample')}{samples}"
-        return f"{counted}, {_counted(self.tokens, 'token')}{price}"
+        about = "about " if self.estimated else ""
+        return f"{counted}, {about}{_counted(self.tokens, 'token')}{price}"
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def charge(cost: Cost, *, reused: bool) -> Spent:
-    """One sample's entry in a ledger."""
-    return Spent(
-        samples=1,
-        prompt_tokens=cost.prompt_tokens,
-        completion_tokens=cost.completion_tokens,
-        dollars=cost.dollars,
-        drawn=int(not reused),
-        reused=int(reused),
+def charged(spent: Spent, costs: Collection[Cost], *, reused: bool) -> Spent:
+    """What was spent with some samples more, added one after the other, so that sums do not depend on who came when."""
+    count = len(costs)
+    return replace(
+        spent,
+        samples=spent.samples + count,
+        prompt_tokens=spent.prompt_tokens + sum(cost.prompt_tokens for cost in costs),
+        completion_tokens=spent.completion_tokens + sum(cost.completion_tokens for cost in costs),
+        dollars=_added(spent.dollars, [cost.dollars for cost in costs]),
+        drawn=spent.drawn + (0 if reused else count),
+        reused=spent.reused + (count if reused else 0),
+        flops=_added(spent.flops, [cost.flops for cost in costs]),
+        estimated=spent.estimated + sum(cost.estimated for cost in costs),
     )
+
+
+def _added(before: float | None, amounts: Sequence[float | None]) -> float | None:
+    """A sum; unknown where a part of it is."""
+    for amount in amounts:
+        before = None if before is None or amount is None else before + amount
+    return before

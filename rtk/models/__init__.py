@@ -4,10 +4,12 @@ Floor 2: imports answers, store, budget and the ground.
 Knows no strategy and no task.
 """
 
-from rtk.models.asking import NOT_DRAWN, Ask, Gathered, Gathering, agather, begun, gather, glimpse
+from rtk.models.asking import NOT_DRAWN, Ask, Gathered, Gathering, agather, begun, gather, glimpse, whole
+from rtk.models.free_text import TextAdapter
 from rtk.models.lines import LinesAdapter
 from rtk.models.lm import LM, lost
 from rtk.models.loop import on_background, refuse_on_background, submit
+from rtk.models.streaming import Voice, unstreamed, voice_of
 from rtk.models.wire import Completion, Fault, Transport, fault_of_status
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "Gathered",
     "Gathering",
     "LinesAdapter",
+    "TextAdapter",
     "Transport",
+    "Voice",
     "agather",
     "begun",
     "fault_of_status",
@@ -29,4 +33,7 @@ __all__ = [
     "on_background",
     "refuse_on_background",
     "submit",
+    "unstreamed",
+    "voice_of",
+    "whole",
 ]

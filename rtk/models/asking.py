@@ -19,7 +19,7 @@ import dspy
 from rtk import budget as ledger
 from rtk.budget import Budget, Ceiling, Cost
 from rtk.errors import ModelError, RTKError
-from rtk.events import SampleArrived, Watcher, emit
+from rtk.events import Hearer, SampleArrived, Watcher, emit
 from rtk.models.drawing import Landing, leave
 from rtk.models.loop import submit, wait
 from rtk.models.source import Source
@@ -46,6 +46,7 @@ class Ask:
     keep: bool = True
     recording: Recording | None = None
     adapter: str = ""
+    hearers: tuple[Hearer, ...] = ()
 
     @property
     def replays(self) -> bool:
@@ -59,13 +60,13 @@ class Gathered:
 
     Attributes:
         results: a sample or a `Missing` for each address, in order, as far as the budgets went.
-        reused: the addresses that were in the store or the recording.
+        drawn: the samples that were drawn now and are paid for, each once.
         stopped: the unit that ran out, where one did.
         budget: the budget it ran out in.
     """
 
     results: list[Sample | Missing]
-    reused: frozenset[Address] = frozenset()
+    drawn: Sequence[Sample] = ()
     stopped: str | None = None
     budget: Budget | None = None
 
@@ -183,7 +184,7 @@ class Gathering:
         self.found[address] = result
         if reused and isinstance(result, Sample):
             self.reused.add(address)
-        cost = Cost.of(result.usage) if isinstance(result, Sample) else None
+        cost = Cost.of(result.usage, self.ask.source.parameters) if isinstance(result, Sample) else None
         ledger.settle(self.ask.budgets, address, cost, reused=reused)
         emit(SampleArrived(result, reused), self.ask.watchers)
 
@@ -219,9 +220,12 @@ class Gathering:
     def _set_out(self, new: list[Address]) -> None:
         if not new:
             return
-        landings = self.ask.source.drawer(keep=self.ask.keep).start(self.ask.request, new)
+        with dspy.context(rtk_budgets=self.ask.budgets):  # they hear of what is lost on the way
+            landings = self.ask.source.drawer(keep=self.ask.keep).start(self.ask.request, new)
         for address, landing in zip(new, landings, strict=True):
             self._landings[address] = landing
+            for hearer in self.ask.hearers:
+                landing.flight.listen(address, hearer)
             landing.add_done_callback(lambda done, address=address: self._landed(address, done))
 
     def _landed(self, address: Address, landing: Landing) -> None:
@@ -299,7 +303,8 @@ class Gathering:
         whole = len(results) == len(self.ask.addresses)  # though perhaps at the last moment
         unit, budget = (None, None) if whole or self.stop is None else self.stop
         self._note_end(len(results), budget.limits[unit] if unit == "seconds" and budget is not None else None)
-        return Gathered(results, frozenset(self.reused), unit, budget)
+        drawn = {one.address: one for one in results if isinstance(one, Sample) and one.address not in self.reused}
+        return Gathered(results, tuple(drawn.values()), unit, budget)
 
     def _note_end(self, count: int, late: float | None) -> None:
         """Tell the recording what was given under deadlines, and which of them came before the rest."""
@@ -327,6 +332,32 @@ def known(ask: Ask, wanted: Sequence[Address], *, to_draw: bool = True) -> dict[
     if recorded and to_draw:
         ask.source.store.write(ask.request, recorded)
     return {**found, **ask.source.read(rest)}
+
+
+def whole(ask: Ask) -> Gathered | None:
+    """All of an ask, where all of it is there and no budget limits anything; else None, and nothing was done."""
+    places: Sequence[Any] = ask.addresses
+    kept = ask.recording is None and ask.keep
+    if any(budget.limits for budget in ask.budgets) or not (kept or ask.replays):
+        return None
+    if ask.recording is not None:
+        found = ask.recording.find(places)
+    else:
+        first, places = places[0], [address.index for address in places]
+        found = ask.source.store.read(first.key, first.stream, places)
+    samples = [found.get(place) for place in places]
+    return _settled(ask, samples) if all(isinstance(one, Sample) for one in samples) else None
+
+
+def _settled(ask: Ask, samples: list[Any]) -> Gathered | None:
+    """Charge for what was there, and tell those who watch."""
+    if ask.budgets:
+        costs = {sample.address: Cost.of(sample.usage, ask.source.parameters) for sample in samples}
+        if not ledger.settle_stored(ask.budgets, costs):
+            return None
+    for sample in {sample.address: sample for sample in samples}.values() if ask.watchers else ():
+        emit(SampleArrived(sample, reused=True), ask.watchers)
+    return Gathered(samples)
 
 
 NOT_DRAWN = "not drawn"
@@ -362,7 +393,7 @@ def glimpse(ask: Ask) -> Glimpse:
             break
         admitted.add(address)
         if (result := found.get(address)) is not None:
-            cost = Cost.of(result.usage) if isinstance(result, Sample) else None
+            cost = Cost.of(result.usage, ask.source.parameters) if isinstance(result, Sample) else None
             ledger.settle(ask.budgets, address, cost, reused=True)
     if called == "yes" and not admitted:
         ledger.refund_call(ask.budgets)
@@ -370,8 +401,7 @@ def glimpse(ask: Ask) -> Glimpse:
     unit, budget = verdict if isinstance(verdict, tuple) else (None, None)
     if verdict == "wait" or not admitted <= found.keys():
         unit, budget = NOT_DRAWN, next(iter(ask.budgets), None)
-    reused = frozenset(address for address in admitted if isinstance(found.get(address), Sample))
-    return Glimpse(Gathered(results, reused, unit, budget), frozenset(admitted), verdict != "wait")
+    return Glimpse(Gathered(results, (), unit, budget), frozenset(admitted), verdict != "wait")
 
 
 def gather(ask: Ask) -> Gathered:
@@ -384,8 +414,8 @@ def gather(ask: Ask) -> Gathered:
     """
     if (instead := _instead()) is not None:
         return instead(ask)
-    if (whole := _at_once(ask)) is not None:
-        return whole
+    if (found := whole(ask)) is not None:
+        return found
     gathering = Gathering(ask)
     if not begun(gathering):
         wait(gathering.draw())
@@ -396,22 +426,12 @@ async def agather(ask: Ask) -> Gathered:
     """The same from async code, on whatever loop; see `gather` for what it raises."""
     if (instead := _instead()) is not None:
         return instead(ask)
-    if (whole := _at_once(ask)) is not None:
-        return whole
+    if (found := whole(ask)) is not None:
+        return found
     gathering = Gathering(ask)
     if not begun(gathering):
         await asyncio.wrap_future(submit(gathering.draw()))
     return gathering.gathered()
-
-
-def _at_once(ask: Ask) -> Gathered | None:
-    """All of an ask that is stored from end to end, where nobody counts, watches or records it; else None."""
-    if ask.budgets or ask.watchers or ask.recording is not None or not ask.keep:
-        return None
-    found = ask.source.read(ask.addresses)
-    if not all(address in found for address in ask.addresses):
-        return None
-    return Gathered([found[address] for address in ask.addresses], frozenset(found))
 
 
 def _instead() -> Callable[[Ask], Gathered] | None:

@@ -9,12 +9,16 @@ import asyncio
 import os
 import time
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from rtk.budget import count_lost, current_budgets
 from rtk.errors import EndpointError
-from rtk.models.prices import Price
+from rtk.events import Hearer
+from rtk.models.hearing import Aloud, complete
+from rtk.models.prices import Machine, Price
 from rtk.models.retries import Retries
 from rtk.models.wire import Completion, Fault, Transport
 from rtk.models.writing import Writer
@@ -68,6 +72,13 @@ class _Flight:
     listed: dict[Address, Landing]
     aboard: dict[Address, Landing] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+    aloud: Aloud | None = None
+
+    def listen(self, address: Address, hearer: Hearer) -> None:
+        """Let somebody hear the sample aboard while it is drawn. Several come whole: they would all speak at once."""
+        if len(self.aboard) == 1:
+            self.aloud = self.aloud or Aloud(address)
+            self.aloud.listen(hearer)
 
     def board(self, group: Sequence[Address]) -> None:
         """Take samples aboard."""
@@ -150,6 +161,7 @@ class Drawer:
         places: for requests in flight at once.
         server_n: whether one request may ask for several samples; None leaves it to the transport to find out.
         price: dollars per token, where known.
+        machine: what is paid by the hour in place of that.
     """
 
     transport: Transport
@@ -158,6 +170,7 @@ class Drawer:
     places: asyncio.Semaphore
     server_n: bool | None = None
     price: Price | None = None
+    machine: Machine | None = None
 
     def start(self, request: Request, addresses: Sequence[Address]) -> list[Landing]:
         """Set out for samples that are not in the store; a future for each address, shared by all who ask."""
@@ -179,9 +192,14 @@ class Drawer:
 
         A seed belongs to one sample (it is derived from the index), so samples with seeds travel alone.
         """
-        many = self.server_n if self.server_n is not None else self.transport.many
-        size = 1 if many is False or "seed" in request.options else max(1, self.transport.most)
+        size = 1 if "seed" in request.options else self._most
         return [new[i : i + size] for i in range(0, len(new), size)]
+
+    @property
+    def _most(self) -> int:
+        """The most samples that one request may ask for, as far as is known."""
+        many = self.server_n if self.server_n is not None else self.transport.many
+        return 1 if many is False else max(1, self.transport.most)
 
     async def _ask(self, request: Request, flight: _Flight, group: list[Address]) -> None:
         """Ask until every sample of the group has come, or has failed on its own."""
@@ -199,23 +217,23 @@ class Drawer:
         """One HTTP request with its retries, for what no other process draws; what is left, and whether to ask for
         each of that alone."""
         new: list[Address] = []
+        rest: list[Address] = []
         try:
             async with self.places:
                 new, rest = self._claim(flight, group)
                 if not new:
                     return rest, False
-                got, seconds = await self.retries.run(lambda: self._attempt(request, new))
+                got, seconds = await self.retries.run(lambda: self._attempt(request, new, flight.aloud))
         except BaseException as failure:
             self.desk.release(new)
             if not isinstance(failure, Fault):
                 raise
-            if len(new) > 1:  # perhaps `n` is the trouble: one by one, so that each fails alone
+            if len(new) > 1 and not failure.shared:  # perhaps `n` is the trouble: one by one, so that each fails alone
                 return rest + new, True
-            flight.aboard[new[0]].land(Missing(new[0], failure.kind, str(failure)))
+            for address in new:
+                flight.aboard[address].land(Missing(address, failure.kind, str(failure)))
             return rest, False
         await asyncio.shield(self._keep_all(request, flight, new, got, seconds))
-        if self.transport.many is None and len(new) > 1:
-            self.transport.many = len(got) > 1
         return rest + new[len(got) :], self.transport.many is False and len(got) < len(new)
 
     def _claim(self, flight: _Flight, group: list[Address]) -> tuple[list[Address], list[Address]]:
@@ -236,9 +254,39 @@ class Drawer:
         finally:
             self.desk.release(claimed)
 
-    async def _attempt(self, request: Request, group: list[Address]) -> tuple[list[Completion], float]:
+    async def _attempt(
+        self, request: Request, group: list[Address], aloud: Aloud | None
+    ) -> tuple[list[Completion], float]:
+        """One attempt. A server that refuses so many at once is asked for half as many, and so on; what it takes is
+        remembered."""
+        size = most = min(len(group), self._most)
+        while True:
+            try:
+                got = await self._exchange(request, group[:size], aloud)
+            except Fault as fault:
+                fault.shared |= size == 1 and len(group) > 1 and not fault.retryable  # all would be asked alike
+                if size == 1 or fault.retryable or fault.shared:
+                    raise
+                size //= 2
+            else:
+                if size < most:
+                    self.transport.most = size
+                if size < most or (size > 1 and self.transport.many is None):
+                    self.transport.many = len(got[0]) > 1
+                return got
+
+    async def _exchange(
+        self, request: Request, group: list[Address], aloud: Aloud | None
+    ) -> tuple[list[Completion], float]:
+        """One request, and the seconds it took."""
         started = time.perf_counter()
-        got = await self.transport.complete(request, group)
+        try:
+            with self.machine.working(group) if self.machine is not None else nullcontext():
+                got = await complete(self.transport, request, group, aloud)
+        except Fault as fault:
+            if fault.lost:
+                count_lost(current_budgets(), len(group))
+            raise
         if not got:
             raise EndpointError("a transport gave no completion and no error", mend="this is a bug of rtk: report it")
         return got, time.perf_counter() - started
@@ -250,19 +298,12 @@ class Drawer:
         flight.aboard[address].land(kept)
 
     def _sample(self, address: Address, one: Completion, seconds: float) -> Sample:
-        counted = one.prompt_tokens or one.completion_tokens  # where a server reports nothing, nothing is known
-        priced = self.price if counted else None
-        dollars = None if priced is None else priced.of(one.billed_prompt_tokens, one.completion_tokens)
         return Sample(
             address=address,
             text=one.text,
             usage=Usage(
-                one.prompt_tokens,
-                one.completion_tokens,
-                dollars,
-                round(seconds, 6),
-                one.reasoning_tokens,
-                one.estimated,
+                one.prompt_tokens, one.completion_tokens, self._dollars(address, one), round(seconds, 6),
+                one.reasoning_tokens, one.estimated, one.choices,
             ),
             reasoning=one.reasoning,
             finish_reason=one.finish_reason,
@@ -271,4 +312,12 @@ class Drawer:
             served_model=one.served_model,
             drawn_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             versions=VERSIONS,
-        )
+        )  # fmt: skip
+
+    def _dollars(self, address: Address, one: Completion) -> float | None:
+        if self.machine is not None:
+            return self.machine.bill(address)
+        counted = one.prompt_tokens or one.completion_tokens  # where nothing is reported or counted, nothing is known
+        if self.price is None or not counted:
+            return None
+        return self.price.of(one.prompt_tokens / one.choices, one.completion_tokens)

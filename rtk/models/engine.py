@@ -10,16 +10,16 @@ import ctypes
 import json
 import os
 import secrets
-import struct
 import threading
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rtk.errors import EngineError, MissingExtra
 from rtk.models import weights
+from rtk.models.gguf import header
 
 NEUTRAL_SAMPLING: dict[str, Any] = {
     "top_k": 0,
@@ -189,8 +189,7 @@ def _needed(path: Path, slots: int, context: int) -> int:
 
 def _bytes_a_token(path: Path) -> int:
     """Keys and values of one token in all layers; 0 where the file does not say."""
-    with path.open("rb") as file:
-        facts = _metadata(file)
+    facts = header(path).facts
     kind = facts.get("general.architecture")
     layers, width, heads = (
         facts.get(f"{kind}.{name}") for name in ("block_count", "embedding_length", "attention.head_count")
@@ -200,45 +199,6 @@ def _bytes_a_token(path: Path) -> int:
     shared = facts.get(f"{kind}.attention.head_count_kv", heads)
     sizes = [facts.get(f"{kind}.attention.{name}", width // heads) for name in ("key_length", "value_length")]
     return layers * shared * sum(sizes) * 2
-
-
-_NUMBERS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?", 10: "<Q", 11: "<q", 12: "<d"}
-
-
-def _metadata(file: IO[bytes]) -> dict[str, Any]:
-    """The facts before the tokenizer's in a GGUF, arrays as None (form: ggml `docs/gguf.md`); what can be read."""
-    facts: dict[str, Any] = {}
-    with suppress(
-        struct.error, UnicodeDecodeError, KeyError, RecursionError
-    ):  # a damaged header: llama.cpp says so in its own time
-        _, _, _, count = struct.unpack("<4sIQQ", file.read(24))
-        for _ in range(min(count, 10_000)):
-            key = _string(file)
-            (form,) = struct.unpack("<I", file.read(4))
-            if key.startswith("tokenizer."):
-                break
-            facts[key] = _value(file, form)
-    return facts
-
-
-def _value(file: IO[bytes], form: int) -> Any:
-    if form == 8:
-        return _string(file)
-    if form == 9:
-        kind, count = struct.unpack("<IQ", file.read(12))
-        for _ in range(min(count, 10_000)):
-            _value(file, kind)
-        return None
-    return _number(file, _NUMBERS[form])
-
-
-def _string(file: IO[bytes]) -> str:
-    (length,) = struct.unpack("<Q", file.read(8))
-    return file.read(min(length, 1 << 20)).decode()
-
-
-def _number(file: IO[bytes], form: str) -> Any:
-    return struct.unpack(form, file.read(struct.calcsize(form)))[0]
 
 
 def _available() -> int | None:

@@ -14,7 +14,7 @@ OWN = frozenset({"n", "num_generations", "rollout_id", "cache"})
 _UNHEARD = {"engine": "auto", "async_engine": None, "use_developer_role": False, "prompt_cache": None}
 _FIXED = frozenset(
     {"model", "model_type", "store", "concurrency", "server_n", "transport", "gguf", "slots", "context", "revision",
-     "price", "num_retries", *_UNHEARD}
+     "price", "price_per_hour", "params", "num_retries", "retries", "deadline", *_UNHEARD}
 )  # fmt: skip
 _NOT_EXTRA = frozenset({"model", "messages", "n", "seed", "stream", "temperature"})
 
@@ -42,19 +42,23 @@ def refuse_dropped(fields: Mapping[str, Any]) -> None:
     extra = fields.get("extra_body") or {}
     if not isinstance(extra, Mapping):
         raise UnsupportedParameter(f"extra_body={extra!r:.60} is no dict", mend="extra_body={'name': value}")
-    wrong = {name for name in fields if outside_a_request(name) and name not in OWN and fields[name] is not None}
+    wrong = {name for name in fields if _is_lost(name) and fields[name] is not None}
     wrong |= {name for name in extra if of_connection(name) or name in _NOT_EXTRA}
     if not wrong:
         return
     names = ", ".join(sorted(wrong))
-    if any(map(of_connection, wrong)):
+    if any(of_connection(name) or name in _FIXED for name in wrong):
         raise UnsupportedParameter(
-            f"{names} cannot be set for a call or a copy", mend="pass connection settings to rtk.LM(...)"
+            f"{names} cannot be set for a call or a copy", mend="pass what is the model's own to rtk.LM(...)"
         )
     raise UnsupportedParameter(
         f"{names} would not reach the model as asked for",
         mend="leave it out; temperature=, seed= and n= are arguments of their own, not part of extra_body",
     )
+
+
+def _is_lost(name: str) -> bool:
+    return name not in OWN and (outside_a_request(name) or name in _FIXED)
 
 
 def refuse_fixed(fields: Mapping[str, Any]) -> None:

@@ -76,7 +76,7 @@ class LinesAdapter(dspy.ChatAdapter):
                 found[name] = self._value(signature, name, text, completion)
         found = apply_output_field_defaults(signature, found)
         if found.keys() != signature.output_fields.keys():
-            raise _unreadable(signature, completion, f"found {', '.join(found) or 'no field'}")
+            raise unreadable(self, signature, completion, f"found {', '.join(found) or 'no field'}")
         return found
 
     def _value(self, signature: Signature, name: str, text: str, completion: str) -> Any:
@@ -85,11 +85,12 @@ class LinesAdapter(dspy.ChatAdapter):
             return _read(text, annotation)
         except ValueError as error:
             said = f"{name}: {text[:80]!r} is no {get_annotation_name(annotation)}"
-            raise _unreadable(signature, completion, said) from error
+            raise unreadable(self, signature, completion, said) from error
 
 
-def _unreadable(signature: Any, completion: str, said: str) -> AdapterParseError:
-    return AdapterParseError("LinesAdapter", signature, completion, message=said)
+def unreadable(adapter: dspy.Adapter, signature: Any, completion: str, said: str) -> AdapterParseError:
+    """The error of an adapter that cannot read a completion."""
+    return AdapterParseError(type(adapter).__name__, signature, completion, message=said)
 
 
 def _form(field: Any) -> str:

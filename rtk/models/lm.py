@@ -5,8 +5,8 @@ Only `__call__` and `acall` are overridden: a DSPy program, adapter or optimizer
 
 from __future__ import annotations
 
-import logging
-import re
+import math
+import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -20,26 +20,25 @@ from dspy.utils.callback import with_callbacks
 
 from rtk.budget import Ceiling, current_budgets
 from rtk.errors import BudgetSpent, ModelError, SampleError, UnsupportedParameter
-from rtk.events import watchers
-from rtk.models import embedded, endpoints
-from rtk.models.asking import Ask, Gathered, agather, gather
+from rtk.events import hearers, watchers
+from rtk.models import embedded, endpoints, history
+from rtk.models.asking import Ask, Gathered
+from rtk.models.capabilities import Capabilities, capabilities
 from rtk.models.endpoints import Way
 from rtk.models.fields import OWN, heard, refuse_dropped, refuse_fixed, rollout_id
-from rtk.models.outputs import history_entry, outputs, reply_body, usage
-from rtk.models.prices import Price, listed, per_million
-from rtk.models.retries import Retries
+from rtk.models.outputs import outputs, reply_body, usage
+from rtk.models.prices import hourly, pricing
+from rtk.models.retries import retries as patience
 from rtk.models.source import Source
+from rtk.models.streaming import agather_aloud, gather_aloud
 from rtk.models.wire import Transport
 from rtk.models.wrapped import WrappedWire
-from rtk.samples import Request, Stream, addresses, current_stream, of_connection, outside_a_request
+from rtk.samples import Request, Stream, addresses, current_stream, of_connection, outside_a_request, usual_temperature
 from rtk.store import SampleStore, current_recording
 
-logger = logging.getLogger("rtk")
-
 _DSPYS = ("engine", "finetuning_model", "launch_kwargs", "train_kwargs", "provider")  # of no meaning to rtk.LM
-_USUAL = {"gguf": None, "server_n": None, "transport": "auto", "price": None, "concurrency": 16,
-          "slots": embedded.SLOTS, "context": embedded.CONTEXT}  # fmt: skip
-_REASONING = re.compile(r"^(?:o[1345](?:-|$)|gpt-5)")
+_USUAL = {"gguf": None, "server_n": None, "transport": "auto", "price": None, "price_per_hour": None, "params": None,
+          "deadline": None, "concurrency": 16, "slots": embedded.SLOTS, "context": embedded.CONTEXT}  # fmt: skip
 
 
 class LM(dspy.LM):
@@ -56,16 +55,22 @@ class LM(dspy.LM):
             with `api_base=`, or a hosted provider's.
         store: a `SampleStore`, or the folder of one; the default is `RTK_CACHE`, else the user's cache folder.
         concurrency: requests in flight at once.
-        server_n: whether one request may ask for several samples; None finds out.
+        server_n: whether one request may ask for several samples; None finds out, once for this LM and its copies.
         transport: `"auto"`, `"direct"` (rtk speaks to the endpoint itself) or `"litellm"`.
         gguf: with `"embedded"`, other weights.
         slots: with `"embedded"`, samples computed side by side.
         context: with `"embedded"`, tokens that one sample and its prompt may have together.
         revision: tells models of one name apart, where an endpoint changes what it serves.
         price: dollars per million tokens, (read, written), where LiteLLM's list has none.
+        price_per_hour: in place of that, dollars per hour of a machine that this LM has to itself: its time is paid for
+            while samples are in flight, which share it evenly.
+        params: the model's parameters, such as `8e9`, of experts those active: with them `Spent.flops` is known. The
+            embedded model's are read from its file.
         temperature: 0.7 unless given; 1.0 for OpenAI's reasoning models, which take no other.
         cache: False draws anew every time and stores nothing.
-        num_retries: how often a failed request is asked again.
+        num_retries: how often a failed request is asked again; 0 asks once. `retries=` says the same.
+        deadline: seconds that a sample may take in all, further tries and the waits between them included; one that
+            takes longer is missing, of the kind `"timeout"`. A single try may take `timeout=` seconds, 600 by default.
         **kwargs: as of `dspy.LM`: the connection (`api_key`, `api_base`, `headers`, `timeout`), and defaults of
             sampling parameters.
 
@@ -93,6 +98,10 @@ class LM(dspy.LM):
         context: int = embedded.CONTEXT,
         revision: str | None = None,
         price: tuple[float, float] | None = None,
+        price_per_hour: float | None = None,
+        params: float | None = None,
+        retries: int | None = None,
+        deadline: float | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(model, str) or not model:
@@ -103,31 +112,37 @@ class LM(dspy.LM):
             )
         if concurrency < 1:
             raise ModelError(f"concurrency={concurrency} lets no request through", mend="pass 1 or more")
+        if price is not None and price_per_hour is not None:
+            raise ModelError("a price by the token and one by the hour", mend="pass price= or price_per_hour=")
+        asked_again = patience(num_retries, retries, deadline)
         client = {name: kwargs.pop(name) for name in list(kwargs) if of_connection(name)}
         client = {name: value for name, value in client.items() if value is not None}
         kwargs = heard(kwargs)
         refuse_dropped(kwargs)
         if temperature is None:
-            temperature = 1.0 if _REASONING.match(model.rpartition("/")[2]) else 0.7
+            temperature = usual_temperature(model)
         self._temperature = temperature
         super().__init__(
-            model, "chat", temperature, max_tokens, cache, callbacks, num_retries, engine="litellm", **kwargs
-        )  # fmt: skip
+            model, "chat", temperature, max_tokens, cache, callbacks, asked_again.attempts, engine="litellm", **kwargs
+        )
         self.revision = revision
         self.wrapped: dspy.BaseLM | None = None
         self._rebuild = {
             "gguf": str(gguf) if gguf else None, "server_n": server_n, "transport": transport, "price": price,
-            "concurrency": concurrency, "slots": slots, "context": context,
+            "price_per_hour": price_per_hour, "params": params, "deadline": deadline, "concurrency": concurrency,
+            "slots": slots, "context": context,
         }  # fmt: skip
         self._source = Source(
             _opener(model, client, transport, server_n, gguf, slots, context),
             identity=_identity(model, gguf, revision),
-            price=_pricing(model, price, local=_speaks(model, client)),
+            price=pricing(model, price, free=embedded.is_embedded(model), own=_is_own(model, client)),
+            machine=hourly(price_per_hour),
+            parameters=_parameters(model, gguf, params),
             store=SampleStore(store) if isinstance(store, (str, Path)) else store,
             keep=cache,
             concurrency=concurrency,
             server_n=server_n,
-            retries=Retries(num_retries),
+            retries=asked_again,
         )
 
     @classmethod
@@ -136,20 +151,22 @@ class LM(dspy.LM):
 
         Args:
             lm: any `dspy.BaseLM`; an `rtk.LM` is returned as it is.
-            **kwargs: `store`, `cache`, `concurrency`, `revision`, `price`, as of `rtk.LM`.
+            **kwargs: `store`, `cache`, `concurrency`, `revision`, `price`, `price_per_hour`, `params`, `deadline`: as
+                of `rtk.LM`. Its retries are its own business.
         """
         if isinstance(lm, LM):
             return lm
         scripted = isinstance(lm, DummyLM)  # gives its replies one after the other, whatever the temperature says
         kwargs.setdefault("concurrency", 1 if scripted else 16)
-        kwargs.setdefault("price", (0, 0) if scripted else None)
+        kwargs.setdefault("price", (0, 0) if scripted and "price_per_hour" not in kwargs else None)
         defaults = {k: v for k, v in getattr(lm, "kwargs", {}).items() if not outside_a_request(k)}
         defaults.setdefault("max_tokens", defaults.pop("max_completion_tokens", None))
         temperature = defaults.pop("temperature", None)
         temperature = 1.0 if scripted else temperature
         made = cls(lm.model, temperature=temperature, transport="litellm", **{**defaults, **kwargs})
         made.wrapped = lm
-        made._source = made._source.through(lambda: WrappedWire(lm, kwargs["concurrency"]))
+        process = os.getpid()
+        made._source = made._source.through(lambda: WrappedWire(lm, kwargs["concurrency"], process))
         return made
 
     def through(self, transport: Transport) -> LM:
@@ -165,18 +182,20 @@ class LM(dspy.LM):
         """Completions as DSPy expects them: a list of texts, or of dicts where there is more than text.
 
         Raises:
-            SampleError: where not one sample came; what came of several is returned, and the loss logged.
+            SampleError: where a sample of those asked for did not come; its `arrived` are those that did. They are
+                kept, so asking again draws the missing ones alone. (A strategy carries on with fewer.)
+            UnsupportedParameter: for a parameter that would not reach the model.
             BudgetSpent: where a budget this call runs under is spent.
             EndpointError: where the endpoint will never answer.
         """
         ask = self._asked(prompt, messages, kwargs)
-        return self._answer(prompt, ask, gather(ask), kwargs)
+        return self._answer(prompt, ask, gather_aloud(ask), kwargs)
 
     @with_callbacks
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """The same, awaited; it shares its samples with the sync call."""
         ask = self._asked(prompt, messages, kwargs)
-        return self._answer(prompt, ask, await agather(ask), kwargs)
+        return self._answer(prompt, ask, await agather_aloud(ask), kwargs)
 
     def _asked(self, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> Ask:
         if isinstance(prompt, TypedRequest):
@@ -194,11 +213,8 @@ class LM(dspy.LM):
             self.record(ask, gathered, None if isinstance(prompt, TypedRequest) else prompt, kwargs)
         if gathered.stopped:
             raise BudgetSpent(gathered.stopped, gathered.budget, samples)
-        if not samples:
+        if gathered.missing or not samples:
             raise lost(self.model, gathered)
-        if gathered.missing:
-            logger.warning("%d of %d samples of %s did not come (%s)", len(gathered.missing), len(gathered.results),
-                           self.model, ", ".join(sorted({one.kind for one in gathered.missing})))  # fmt: skip
         if isinstance(prompt, TypedRequest):
             return response_value(reply_body(self.model, samples[:1]), "chat", prompt)
         return outputs(samples, logprobs=bool(ask.request.options.get("logprobs")))
@@ -231,7 +247,7 @@ class LM(dspy.LM):
         where = (stream or current_stream()).apart(rollout_id(merged.get("rollout_id")))
         return Ask(
             self._source, request, addresses(request, where, start, int(count)), self._ceiling(request),
-            current_budgets(), watchers(), keep, current_recording(), _adapter(),
+            current_budgets(), watchers(), keep, current_recording(), _adapter(), hearers(),
         )  # fmt: skip
 
     def request(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Request:
@@ -255,12 +271,11 @@ class LM(dspy.LM):
         """Tell DSPy's usage tracker and history what was drawn; what was reused costs nothing again."""
         if self.wrapped is not None:
             return  # it has told them itself
-        apart = {sample.address: sample for sample in gathered.samples}  # at temperature 0 one sample comes n times
-        drawn = [sample for address, sample in apart.items() if address not in gathered.reused]
+        drawn = gathered.drawn
         if dspy.settings.usage_tracker and drawn:
             dspy.settings.usage_tracker.add_usage(self.model, usage(drawn))
         if not dspy.settings.disable_history:
-            self.update_history(history_entry(self.model, ask, gathered.samples, drawn, prompt, kwargs))
+            self.update_history(history.entry(self.model, ask, gathered.samples, drawn, prompt, kwargs))
 
     # --- copies and saving ---
 
@@ -268,6 +283,11 @@ class LM(dspy.LM):
     def store(self) -> SampleStore:
         """Where the samples are kept."""
         return self._source.store
+
+    @property
+    def params(self) -> float | None:
+        """The model's parameters, where they are known."""
+        return self._source.parameters
 
     def copy(self, **kwargs: Any) -> LM:
         """A copy with other defaults (`temperature`, `rollout_id`, `n`, …), over the same connection and store.
@@ -299,35 +319,21 @@ class LM(dspy.LM):
     # --- capabilities, as adapters read them ---
 
     @property
-    def supports_response_schema(self) -> bool:
-        """Whether a JSON schema constrains the output."""
-        return embedded.is_embedded(self.model) or super().supports_response_schema
-
-    @property
-    def supports_function_calling(self) -> bool:
-        """Whether the model takes tools."""
-        return not embedded.is_embedded(self.model) and super().supports_function_calling
-
-    @property
-    def supports_reasoning(self) -> bool:
-        """Whether the model reasons apart from its answer."""
-        return not embedded.is_embedded(self.model) and super().supports_reasoning
-
-    @property
-    def supported_params(self) -> set[str]:
-        """Names of the sampling parameters the model takes."""
-        if not embedded.is_embedded(self.model):
-            return super().supported_params
-        return {"temperature", "max_tokens", "top_p", "stop", "seed", "logprobs", "response_format"}
+    def engine(self) -> Capabilities:
+        """What the model can do, where DSPy looks for what an engine of the user's declares; nothing else is read."""
+        return capabilities(self.model)
 
 
 def lost(model: str, gathered: Gathered) -> SampleError:
-    """The error of an ask of which not one sample came."""
-    first = gathered.missing[0] if gathered.missing else None
+    """The error of an ask of which not every sample came."""
+    samples, missing = gathered.samples, gathered.missing
+    first, kinds = (missing[0] if missing else None), sorted({one.kind for one in missing})
+    which = f"{len(missing)} of {len(gathered.results)} samples of {model} did not come"
     return SampleError(
-        f"no sample of {model} came" + (f": {first}" if first else ""),
+        (which if samples else f"no sample of {model} came") + (f" ({first})" if first else ""),
         mend=_mend_of(first.kind if first else ""),
-        kind=first.kind if first else "failed",
+        kind=kinds[0] if len(kinds) == 1 else first.kind if first else "failed",
+        arrived=samples,
     )
 
 
@@ -335,7 +341,7 @@ def _mend_of(kind: str) -> str:
     if kind == "context":
         return "shorten the prompt or max_tokens, or raise context="
     if kind == "timeout":
-        return "give rtk.LM a longer timeout= (seconds), or ask again: what did come is kept"
+        return "give rtk.LM a longer timeout= (seconds of a try) or deadline= (of all), or ask again: what came is kept"
     if kind in ("status_400", "status_405", "status_413", "status_422"):
         return "the endpoint will not take this request as it is: change what its message names"
     return "ask again: what did come is kept and is not drawn twice"
@@ -359,23 +365,22 @@ def _opener(model: str, client: dict, way: Way, server_n: bool | None, gguf: Any
     return endpoints.transport(model, client, way, server_n)
 
 
-def _speaks(model: str, client: dict[str, Any]) -> bool:
-    return not embedded.is_embedded(model) and endpoints.direct_endpoint(model, client) is not None
+def _is_own(model: str, client: dict[str, Any]) -> bool:
+    """Whether it runs on a server named by its address."""
+    return not embedded.is_embedded(model) and endpoints.endpoint(model, client) is not None
+
+
+def _parameters(model: str, gguf: Any, given: float | None) -> float | None:
+    if given is None:
+        return embedded.parameters(model, gguf) if embedded.is_embedded(model) else None
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < math.inf:
+        raise ModelError(f"params={given!r} is no number of parameters", mend="for example params=8e9")
+    return given
 
 
 def _identity(model: str, gguf: Any, revision: str | None) -> dict[str, Any]:
     found = embedded.identity(model, gguf) if embedded.is_embedded(model) else {}
     return found | ({"revision": revision} if revision else {})
-
-
-def _pricing(model: str, price: tuple[float, float] | None, *, local: bool) -> Any:
-    """How to find the price: of a server named by its address it is what the user says, whatever its model's name."""
-    given = per_million(price)
-    if given is None and embedded.is_embedded(model):
-        given = Price(0.0, 0.0)
-    if given is not None or local:
-        return lambda: given
-    return lambda: listed(model)
 
 
 def _adapter() -> str:

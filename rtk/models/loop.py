@@ -75,9 +75,16 @@ def refuse_on_background(work: Coroutine[Any, Any, Any] | None = None) -> None:
         )
 
 
+_inherited: list[Any] = []
+
+
 def _forget_after_fork() -> None:
-    """In a child process the loop's thread does not exist: start anew on first use."""
+    """In a child process the loop's thread does not exist: start anew on first use.
+
+    The parent's is never freed there, and neither is what waits on it, which would complain.
+    """
     global _lock, _loop, _owner
+    _inherited.append((_loop, asyncio.all_tasks(_loop) if _loop is not None else ()))
     _lock, _loop, _owner = threading.Lock(), None, None
 
 

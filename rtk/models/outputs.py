@@ -1,20 +1,18 @@
-"""Samples in the shapes that DSPy expects: outputs, replies, usage, history."""
+"""Samples in the shapes that DSPy expects: outputs, replies, usage."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
-from rtk.models.asking import Ask
 from rtk.samples import Sample
 
 
 def outputs(samples: Sequence[Sample], *, logprobs: bool) -> list[Any]:
     """Texts, or dicts with the same keys for every sample where any has more than text."""
-    reasoning = any(sample.reasoning for sample in samples)
-    tools = any(sample.tool_calls for sample in samples)
+    reasoning = any(map(attrgetter("reasoning"), samples))
+    tools = any(map(attrgetter("tool_calls"), samples))
     if not (reasoning or tools or logprobs):
         return [sample.text for sample in samples]
     return [_output(sample, reasoning, tools, logprobs) for sample in samples]
@@ -51,24 +49,3 @@ def reply_body(model: str, samples: Sequence[Sample]) -> dict[str, Any]:
     served = samples[0].served_model or model
     return {"id": samples[0].address.key[:24], "object": "chat.completion", "model": served, "choices": choices,
             "usage": usage(samples)}  # fmt: skip
-
-
-def history_entry(
-    model: str, ask: Ask, samples: Sequence[Sample], drawn: Sequence[Sample], prompt: Any, kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
-    """An entry of DSPy's history. Usage and cost are of what was drawn now."""
-    dollars = [sample.usage.dollars for sample in drawn]
-    return {
-        "prompt": prompt,
-        "messages": ask.request.messages,
-        "kwargs": dict(kwargs),
-        "response": reply_body(model, samples),
-        "outputs": outputs(samples, logprobs=bool(ask.request.options.get("logprobs"))),
-        "usage": usage(drawn) if drawn else {},
-        "cost": None if None in dollars else sum(one or 0.0 for one in dollars),
-        "timestamp": datetime.now().isoformat(),
-        "uuid": str(uuid.uuid4()),
-        "model": model,
-        "response_model": samples[0].served_model or model,
-        "model_type": "chat",
-    }

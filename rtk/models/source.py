@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from rtk.models.drawing import Desk, Drawer, desk
-from rtk.models.prices import Price
+from rtk.models.prices import Machine, Price
 from rtk.models.retries import Retries
 from rtk.models.wire import Transport
 from rtk.models.writing import Writer
@@ -35,6 +35,8 @@ class Source:
         open_transport: makes the way to the model; called on the first draw in a process.
         identity: what tells this model from another of the same name.
         price: makes the price, where it is known; called on the first draw.
+        machine: makes the machine, where one is paid by the hour; called on the first draw in a process.
+        parameters: of the model, where they are known.
         store: None for the default one, opened on first use.
         keep: whether anything is stored at all.
         concurrency: requests in flight at once.
@@ -48,6 +50,8 @@ class Source:
         *,
         identity: Mapping[str, Any],
         price: Callable[[], Price | None],
+        machine: Callable[[], Machine | None],
+        parameters: float | None,
         store: SampleStore | None,
         keep: bool,
         concurrency: int,
@@ -56,6 +60,8 @@ class Source:
     ) -> None:
         self.identity = dict(identity)
         self.keep = keep
+        self.parameters = parameters
+        self._machine = machine
         self._open, self._price, self._store = open_transport, price, store
         self._concurrency, self._server_n, self._retries = concurrency, server_n, retries
         self._pid, self._drawers = os.getpid(), dict[bool, Drawer]()
@@ -106,4 +112,6 @@ class Source:
         if other is not None:  # the same connections, and together no more requests in flight
             return replace(other, desk=place)
         places = asyncio.Semaphore(self._concurrency)
-        return Drawer(self._open(), place, self._retries, places, self._server_n, self._price())
+        return Drawer(
+            self._open(), place, self._retries, places, self._server_n, self._price(), self._machine()
+        )  # fmt: skip

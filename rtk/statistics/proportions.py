@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import sqrt
+from statistics import NormalDist
+
 from rtk.errors import RTKError
 from rtk.statistics.estimates import Estimate
 
@@ -35,10 +38,9 @@ def proportion(successes: int, size: int, level: float = 0.95) -> Estimate:
         raise RTKError(f"a confidence level of {level} cannot be", mend="pass a share such as level=0.95")
     if size == 0:
         return Estimate(None, 0.0, 1.0, 0, level, "wilson")
-    from scipy.stats import binomtest  # heavy: loaded on the first interval, not with rtk
-
-    value = successes / size
-    interval = binomtest(int(successes), int(size)).proportion_ci(confidence_level=level, method="wilson")
+    value, z2 = successes / size, NormalDist().inv_cdf((1 - level) / 2) ** 2  # exact to the last level below 1
+    middle = value + z2 / (2 * size)
+    reach = sqrt(z2 * (value * (1 - value) / size + z2 / (4 * size * size)))
+    low, high = ((middle + way * reach) / (1 + z2 / size) for way in (-1, 1))
     # Rounding may leave an end a hair on the wrong side of the value at 0 and at 1.
-    low, high = max(0.0, min(float(interval.low), value)), min(1.0, max(float(interval.high), value))
-    return Estimate(value, low, high, int(size), level, "wilson")
+    return Estimate(value, max(0.0, min(low, value)), min(1.0, max(high, value)), int(size), level, "wilson")

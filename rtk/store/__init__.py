@@ -7,6 +7,8 @@ Knows no model: what is drawn, and when, is decided above.
 from rtk.store.claims import Claims
 from rtk.store.disk import TextDisk
 from rtk.store.exchange import Merged, Verified, verified
+from rtk.store.ingest import Ingested
+from rtk.store.overview import Held, Tally
 from rtk.store.paths import default_path
 from rtk.store.recordings import Recording, current_recording, recording
 from rtk.store.store import DamagedSample, SampleStore
@@ -14,9 +16,12 @@ from rtk.store.store import DamagedSample, SampleStore
 __all__ = [
     "Claims",
     "DamagedSample",
+    "Held",
+    "Ingested",
     "Merged",
     "Recording",
     "SampleStore",
+    "Tally",
     "TextDisk",
     "Verified",
     "current_recording",

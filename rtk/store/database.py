@@ -23,6 +23,9 @@ from rtk.store.layout import COUNTERS, SETTINGS
 LASTING = 2
 """SQLite's `synchronous` after opening: what a write returned survives a power cut."""
 
+PAGES_KEPT = 256
+"""SQLite's `cache_size` after opening, for each thread: the system keeps the file, more here only takes memory."""
+
 _PAUSE = 0.002  # seconds between two tries at a locked database
 
 _PLAIN = "(raw IS 1 AND mode IS 1 AND filename IS NULL AND typeof(key) = 'text' AND typeof(value) = 'text')"
@@ -43,17 +46,19 @@ class Database(diskcache.Cache):
         OSError: where the folder cannot be made.
     """
 
+    _way = "mode=rwc"
+    """How SQLite opens the file."""
+
     def __init__(self, folder: Path, timeout: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        inspect(folder / DBNAME, timeout)
+        inspect(folder / DBNAME, timeout, self._way)
         self._patience = timeout
         self._lasting = False
         self._text = TextDisk(str(folder))
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._registering = threading.Lock()  # of the dict above
-        opening: dict[str, Any] = {"timeout": timeout, "disk": TextDisk, **SETTINGS}
         try:
-            super().__init__(str(folder), **opening)
+            self._open(folder, timeout)
         finally:
             _close_all(self._connections)
         self._local = threading.local()
@@ -62,6 +67,10 @@ class Database(diskcache.Cache):
         close_in_children(self)
         # A connection is in a reference cycle of its own: without this it would outlive the store that was dropped.
         weakref.finalize(self, _close_all, self._connections).atexit = False
+
+    def _open(self, folder: Path, timeout: float) -> None:
+        opening: dict[str, Any] = {"timeout": timeout, "disk": TextDisk, **SETTINGS}
+        super().__init__(str(folder), **opening)
 
     def __reduce__(self) -> Any:
         raise TypeError("a database is not pickled; its SampleStore is, by its path")
@@ -75,13 +84,14 @@ class Database(diskcache.Cache):
         return connection
 
     def _connect(self) -> sqlite3.Connection:
+        address = f"{Path(self.directory, DBNAME).as_uri()}?{self._way}"
         connection = sqlite3.connect(
-            Path(self.directory, DBNAME), timeout=self.timeout, isolation_level=None, check_same_thread=False
+            address, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False
         )
         guard(connection)
         if self._lasting:
-            for name in ("cache_size", "mmap_size"):
-                connection.execute(f"PRAGMA {name} = {SETTINGS['sqlite_' + name]}")
+            connection.execute(f"PRAGMA cache_size = {PAGES_KEPT}")
+            connection.execute(f"PRAGMA mmap_size = {SETTINGS['sqlite_mmap_size']}")
             connection.execute(f"PRAGMA synchronous = {LASTING}")
         with self._registering:
             for thread in [thread for thread in self._connections if not thread.is_alive()]:
@@ -100,9 +110,9 @@ class Database(diskcache.Cache):
         """Whether its file still lies in its folder; SQLite would go on writing to one that was removed."""
         return self._file_there() == self._file
 
-    def _file_there(self) -> tuple[int, int] | None:
+    def _file_there(self) -> tuple[object, ...] | None:
         try:
-            found = os.stat(Path(self.directory, DBNAME))
+            found = os.stat(f"{self.directory}/{DBNAME}")
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
@@ -151,13 +161,14 @@ class Database(diskcache.Cache):
             UnsafeStore: for a row that is not plain text.
         """
         query = (
-            f"SELECT CAST(key AS BLOB), CAST(value AS BLOB), {_PLAIN}"
+            f"SELECT CAST(key AS BLOB), CASE WHEN {_PLAIN} THEN CAST(value AS BLOB) END"
             " FROM Cache WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
         )
         found = self._sql(query, (first, beyond, limit)).fetchall()
-        if not all(plain for _, _, plain in found):
+        if any(value is None for _, value in found):
             self._refuse(first, beyond)
-        return [(key.decode("utf-8", "replace"), value) for key, value, _ in found]
+            return self.rows(first, beyond, limit)  # somebody has replaced it meanwhile
+        return [(key.decode("utf-8", "replace"), value) for key, value in found]
 
     def _refuse(self, first: str, beyond: str) -> None:
         """Say what it is that is not plain text."""
@@ -183,6 +194,24 @@ class Database(diskcache.Cache):
     def drop(self, first: str, beyond: str) -> int:
         """Remove rows with `first <= key < beyond`; how many there were."""
         return self._sql("DELETE FROM Cache WHERE key >= ? AND key < ?", (first, beyond)).rowcount
+
+    def compact(self, share: float) -> int:
+        """Give free pages back to the disk where they are at least such a share of all; how many bytes that was.
+
+        It takes as much free disk as what is left, for a moment.
+        """
+        ((pages,),), ((free,),), ((size,),) = (
+            self._sql(f"PRAGMA {name}").fetchall() for name in ("page_count", "freelist_count", "page_size")
+        )
+        if not free or free < share * pages:
+            return 0
+        self._con.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)  # it copies the file through another one
+        try:
+            self._sql("VACUUM")
+        finally:
+            self._con.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return free * size
 
     def how_many(self, first: str, beyond: str) -> int:
         """How many rows have `first <= key < beyond`."""

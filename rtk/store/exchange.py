@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,10 @@ from rtk.store.tape import entry_line, head, load, request_line
 Where = Callable[[Request, Sample], bool]
 """Which samples leave: `(request, sample) -> bool`."""
 
-BATCH = 500  # samples of one transaction
+Group = tuple[Request, Sequence[Sample]]
+"""Samples of one request."""
+
+BATCH = 500  # samples of one transaction, or those of one request where they are more
 
 
 class Holder(Protocol):
@@ -28,8 +31,8 @@ class Holder(Protocol):
         """A request's samples, in order."""
         ...
 
-    def write(self, request: Request, samples: Iterable[Sample]) -> list[Sample]:
-        """Write samples; what is at their addresses now."""
+    def write_all(self, groups: Sequence[tuple[Request, Sequence[Sample]]]) -> list[list[Sample]]:
+        """Write samples of some requests; what is at their addresses now."""
         ...
 
 
@@ -40,6 +43,7 @@ class Verified:
     Attributes:
         requests: how many.
         samples: how many are whole.
+        ingested: how many of these others drew.
         missing: asked for, and did not come.
         stops: deadlines.
         damaged: entries that could not be read, by their row; a file that has any is refused as a whole.
@@ -47,12 +51,14 @@ class Verified:
 
     requests: int = 0
     samples: int = 0
+    ingested: int = 0
     missing: int = 0
     stops: int = 0
     damaged: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        more = [(self.missing, "did not come"), (self.stops, "deadlines"), (len(self.damaged), "damaged")]
+        more = [(self.ingested, "ingested"), (self.missing, "did not come"), (self.stops, "deadlines")]
+        more.append((len(self.damaged), "damaged"))
         told = "".join(f", {number:,} {what}" for number, what in more if number)
         return f"{self.samples:,} samples of {self.requests:,} requests{told}"
 
@@ -98,18 +104,37 @@ def merge_into(store: Holder, path: Path) -> Merged:
     by_key: dict[str, list[Sample]] = {}
     for sample in tape.samples.values():
         by_key.setdefault(sample.address.key, []).append(sample)
-    for key, samples in by_key.items():
-        before = {sample.address: sample for sample in store.samples(key)}
-        try:
-            for start in range(0, len(samples), BATCH):
-                some = samples[start : start + BATCH]
-                _tell(merged, before, some, store.write(tape.requests[key], some))
-        except ServedModelChanged:
-            merged.other_models.append(key)
+    add_all(store, [(tape.requests[key], samples) for key, samples in by_key.items()], merged)
     return merged
 
 
-def _tell(merged: Merged, before: dict[Address, Sample], given: Iterable[Sample], kept: list[Sample]) -> None:
+def add_all(store: Holder, groups: Iterable[Group], merged: Merged) -> None:
+    """Add samples of several requests, and say in `merged` what became of each."""
+    batch: list[Group] = []
+    for group in groups:
+        batch.append(group)
+        if sum(len(samples) for _, samples in batch) >= BATCH:
+            _add(store, batch, merged)
+            batch = []
+    _add(store, batch, merged)
+
+
+def _add(store: Holder, batch: list[Group], merged: Merged) -> None:
+    before = {sample.address for request, _ in batch for sample in store.samples(request.key)}
+    try:
+        kept = store.write_all(batch)
+    except ServedModelChanged:
+        if len(batch) == 1:
+            merged.other_models.append(batch[0][0].key)
+            return
+        for group in batch:
+            _add(store, [group], merged)
+        return
+    for (_, samples), now in zip(batch, kept, strict=True):
+        _tell(merged, before, samples, now)
+
+
+def _tell(merged: Merged, before: set[Address], given: Iterable[Sample], kept: list[Sample]) -> None:
     for sample, now in zip(given, kept, strict=True):
         if now != sample:
             merged.conflicts.append(sample.address)
@@ -117,9 +142,11 @@ def _tell(merged: Merged, before: dict[Address, Sample], given: Iterable[Sample]
             merged.there += 1
         else:
             merged.added += 1
+            before.add(sample.address)
 
 
 def verified(path: Path) -> Verified:
     """Read a file from end to end, and say what it holds."""
     tape = load(path)
-    return Verified(len(tape.requests), len(tape.samples), len(tape.missing), len(tape.stops))
+    ingested = sum(sample.ingested for sample in tape.samples.values())
+    return Verified(len(tape.requests), len(tape.samples), ingested, len(tape.missing), len(tape.stops))

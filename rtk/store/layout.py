@@ -14,6 +14,9 @@ import re
 from rtk.errors import StoreError
 from rtk.samples import Address
 
+VERSION = 0
+"""SQLite's `user_version` of a database of ours. A layout that this code would misread gets a higher one."""
+
 SETTINGS: dict[str, int | str] = {
     "statistics": 0,
     "tag_index": 0,
@@ -36,7 +39,12 @@ COUNTERS = frozenset({"count", "size", "hits", "misses"})
 LONGEST = 2**27
 """Bytes of the longest row that is read or written."""
 
+LAST = "\U0010ffff"
+"""No character comes after it in the order of row keys."""
+
 INDEX_DIGITS = 10
+SAMPLE_ROW = f"sample:%s:%s:%0{INDEX_DIGITS}d"
+"""The row key of a sample, to be filled in with its address."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _STREAM = re.compile(r"[0-9]+(/[0-9]+)*(~[0-9]+)?")
@@ -88,10 +96,10 @@ def sample_row(address: Address) -> str:
     fits = _KEY.fullmatch(address.key) and _STREAM.fullmatch(address.stream)
     if not fits or not 0 <= address.index < 10**INDEX_DIGITS:
         raise StoreError(
-            f"{address} is no address",
+            f"{address!s:.160} is no address",
             mend="addresses come from rtk.samples.addresses(request, stream, start, count)",
         )
-    return f"sample:{address.key}:{address.stream}:{address.index:0{INDEX_DIGITS}}"
+    return SAMPLE_ROW % address
 
 
 def address_of(row: str) -> Address | None:

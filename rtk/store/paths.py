@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
+from diskcache.core import DBNAME
 
 from rtk.errors import StoreError
 from rtk.shipped import DISTRIBUTION, checkout
@@ -36,3 +38,12 @@ def whole_path(path: str | os.PathLike[str]) -> Path:
     if os.path.expandvars(text) != text or "\0" in text:
         raise StoreError(f"the store's path {text!r} holds a name to fill in", mend="write the path out in full")
     return Path(text)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes that the files of a store take; 0 where there is none."""
+    size = 0
+    for file in folder.glob(f"{DBNAME}*"):
+        with suppress(FileNotFoundError):  # a log goes with the last process that uses the store
+            size += file.stat().st_size
+    return size

@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from rtk.errors import NewerStore, ServedModelChanged, StoreError
 from rtk.samples import Address, Request, Sample, Stream
-from rtk.store.database import Database
 from rtk.store.exchange import Merged, Verified, Where, lines_of, merge_into
 from rtk.store.failures import explained
 from rtk.store.forking import operation
-from rtk.store.layout import INDEX_DIGITS, address_of, request_row, sample_row, served_row
-from rtk.store.paths import default_path, whole_path
+from rtk.store.ingest import Ingested, Messages, ingest_into
+from rtk.store.layout import INDEX_DIGITS, LAST, SAMPLE_ROW, address_of, request_row, sample_row, served_row
+from rtk.store.overview import Held, overview
+from rtk.store.paths import default_path, size_of, whole_path
+from rtk.store.readonly import opened
 from rtk.store.tape import save
 
 PAGE = 512
@@ -32,23 +35,26 @@ class SampleStore:
     """Samples on disk, each at its address, written once.
 
     Threads and processes may share one. There is no eviction, and no copy in memory. A forked child may go on using it.
-    Where its folder is removed meanwhile, the next use makes it anew, empty.
+    Where its folder is removed meanwhile, the next use makes it anew, empty. A folder that cannot be written is read.
 
     Args:
         path: the folder; by default `default_path()`. Made where it is missing. Other files in it are left alone.
         timeout: seconds to wait while another process writes.
+        make: whether to make a store where there is none.
 
     Raises:
         UnsafeStore: where the folder holds a database that rtk did not write.
         StoreError: where it cannot be opened.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None, *, timeout: float = 60.0) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, timeout: float = 60.0, make: bool = True) -> None:
         self._path = default_path() if path is None else whole_path(path)
+        if not make and not self.size:
+            raise StoreError(f"there is no store in {self._path}", mend="name another: RTK_CACHE=, store=, or --store")
         self._timeout = float(timeout)
         self._reported: set[str] = set()
         with operation(), explained("open", self._path, self._timeout):
-            self._database = Database(self._path, self._timeout)
+            self._database = opened(self._path, self._timeout)
 
     # --- samples ----------------------------------------------------------------------------------------------
 
@@ -67,22 +73,28 @@ class SampleStore:
             UnsafeStore: for a row that rtk did not write.
             StoreError: where the database cannot be read.
         """
-        wanted = None if indices is None else {index for index in indices if 0 <= index < 10**INDEX_DIGITS}
+        wanted = None if indices is None else set(indices)
+        if wanted and not (min(wanted) >= 0 and max(wanted) < 10**INDEX_DIGITS):
+            wanted = {index for index in wanted if 0 <= index < 10**INDEX_DIGITS}
         if wanted is not None and not wanted:
             return {}
         first = Address(key, str(stream), min(wanted) if wanted else 0)
         last = first._replace(index=max(wanted) if wanted else 10**INDEX_DIGITS - 1)
         with self._using("read"):
             rows = self._database.rows(sample_row(first), sample_row(last) + "\0")
+        if wanted is not None and len(wanted) <= last.index - first.index:
+            names = {sample_row(first._replace(index=index)) for index in wanted}
+            rows = [(row, text) for row, text in rows if row in names]
         found: dict[int, Sample] = {}
-        for row, text in rows:  # all of them begin with this request and stream, as both ends do
-            index = row[-INDEX_DIGITS:]
-            if wanted is None or not index.isdecimal() or int(index) in wanted:
-                sample, damage = _read_sample(row, text)
-                if sample is None:
-                    self._report(row, damage)
-                else:
-                    found[sample.address.index] = sample
+        for row, text in rows:
+            try:
+                sample = _sample_at(row, text)
+            except NewerStore:
+                raise
+            except StoreError as damage:
+                self._report(row, str(damage))
+            else:
+                found[sample.address.index] = sample
         return found
 
     def write(self, request: Request, samples: Iterable[Sample]) -> list[Sample]:
@@ -140,8 +152,10 @@ class SampleStore:
             kept[row] = Sample.from_json(text)
 
     def _settle_request(self, request: Request, served: list[str | None]) -> None:
-        if _text(self._database.row(request_row(request.key))) != request.body:
-            self._database.set(request_row(request.key), request.body)
+        row = request_row(request.key)
+        stored = self._database.row(row)
+        if stored is None or (stored != request.body.encode() and _read_request(row, stored)[0] is None):
+            self._database.set(row, request.body)
         row = served_row(request.key)
         known = before = _text(self._database.row(row))
         for name in served:
@@ -187,6 +201,10 @@ class SampleStore:
         with self._using("read"):
             return self._database.how_many("sample:", "sample;")
 
+    def overview(self, beginning: str = "") -> Iterator[Held]:
+        """What there is of each request whose key begins so, in order of the keys; counted, and not verified."""
+        return overview(self._rows(f"request:{beginning}"), self._rows(f"sample:{beginning}"))
+
     def samples(self, key: str) -> Iterator[Sample]:
         """All samples of a request, by the text of the stream, then index; damaged ones are reported and left out."""
         for row, text in self._rows(f"sample:{key}:"):
@@ -219,36 +237,87 @@ class SampleStore:
         """
         return merge_into(self, Path(path))
 
-    def remove(self, key: str) -> int:
-        """Remove a request and all its samples, in one transaction; how many samples there were.
+    def ingest(
+        self,
+        table: Any,
+        model: str,
+        *,
+        messages: Messages | None = None,
+        temperature: float | None = None,
+        options: Mapping[str, Any] | None = None,
+        revision: str | None = None,
+    ) -> Ingested:
+        """Add samples that others drew, a row each, marked as ingested: a published run is voted on with no model.
+
+        A row is stored where `rtk.LM(model, store=store)` looks for it when it is asked the same. `rtk.TextAdapter`
+        asks for an input as it stands, and finds the answer in free text:
+
+        >>> store.ingest("published.csv", model="openai/gpt-4")  # question, text  # doctest: +SKIP
+        >>> with dspy.context(lm=rtk.LM("openai/gpt-4", store=store), adapter=rtk.TextAdapter()):  # doctest: +SKIP
+        ...     rtk.SelfConsistency("question -> answer", samples=40)(question=question)
+
+        Columns, of which a prompt and a text must be there:
+
+        * `messages` (a list, or its JSON), else `prompt` or `question`, which is one message of the user's.
+        * `text` or `completion`: what the model said. An empty one is a sample; a missing one is an error.
+        * `index`: which sample of its prompt, from 0 on; by default they count in the order of the rows.
+        * `temperature`, `top_p`, `min_p`, `top_k`, `max_tokens`: part of the request, so the LM needs the same ones.
+        * `prompt_tokens`, `completion_tokens` (or `tokens`), `reasoning_tokens`, `dollars`, `seconds`; dollars that
+          are not given are unknown, tokens and seconds count as 0.
+        * `reasoning`, `finish_reason`, `logprobs`, `tool_calls`, `served_model`, `drawn_at`.
+
+        At temperature 0 the samples of a prompt are one: the first row's is kept, others are reported as conflicts.
+
+        Args:
+            table: a pandas or polars frame, an Arrow table, dicts, or a .csv, .tsv, .jsonl, .json or .parquet file.
+            model: the model string by which `rtk.LM` will ask.
+            messages: `row -> messages`, for a program that writes its prompts otherwise, such as
+                `lambda row: adapter.format(predictor.signature, predictor.demos, {"question": row["question"]})`.
+            temperature: where there is no such column; by default the one that `rtk.LM` asks with, 0.7 for most models.
+            options: other sampling parameters that the LM will be asked with.
+            revision: as of `rtk.LM`.
+
+        Raises:
+            StoreError: naming rows and columns that cannot be read; nothing is stored then.
+            UnsupportedParameter: for options that no request has.
+        """
+        given = {"temperature": temperature, **(options or {})}
+        return ingest_into(self, table, model, messages, given, revision)
+
+    def remove(self, *keys: str) -> int:
+        """Remove requests and all their samples, in one transaction; how many samples there were.
 
         Raises:
             StoreError: where the database cannot be written; nothing is removed.
         """
         with self._transaction():
-            for row in (request_row(key), served_row(key)):
+            for row in (row_of(key) for key in keys for row_of in (request_row, served_row)):
                 self._database.drop(row, row + "\0")
-            return self._database.drop(f"sample:{key}:", f"sample:{key};")
+            return sum(self._database.drop(f"sample:{key}:", f"sample:{key};") for key in keys)
 
-    def verify(self) -> Verified:
-        """Read every entry and check it: its type, its address, its checksum."""
-        requests, lost = self._read_all("request:", _read_request)
-        samples, damaged = self._read_all("sample:", _read_sample)
-        return Verified(requests, samples, damaged=(*lost, *damaged))
+    def compact(self, share: float = 0.25) -> int:
+        """Give the disk back the room of what was removed, if that is at least such a share of the file; its bytes."""
+        with self._using("write to"):
+            return self._database.compact(share)
 
-    def _read_all(self, kind: str, read: Callable[[str, bytes], tuple[Any, str]]) -> tuple[int, list[str]]:
-        """How many rows of a kind are whole, and which are not."""
-        whole, damaged = 0, []
-        for row, text in self._rows(kind):
-            if read(row, text)[0] is None:
-                damaged.append(row)
-            else:
-                whole += 1
-        return whole, damaged
+    def verify(self, progress: Callable[[int], object] | None = None) -> Verified:
+        """Read every entry and check it: its type, its address, its checksum; `progress` hears how many were read."""
+        counts, damaged = Counter[str](), list[str]()
+        for kind, read in (("request:", _read_request), ("sample:", _read_sample)):
+            for row, text in self._rows(kind):
+                found, _ = read(row, text)
+                if found is None:
+                    damaged.append(row)
+                else:
+                    counts[kind] += 1
+                    counts["ingested"] += isinstance(found, Sample) and found.ingested
+                if progress is not None:
+                    progress(counts["request:"] + counts["sample:"] + len(damaged))
+        return Verified(counts["request:"], counts["sample:"], counts["ingested"], damaged=tuple(damaged))
 
-    def _rows(self, kind: str) -> Iterator[tuple[str, bytes]]:
-        """All rows of a kind, a page at a time: no cursor stays open while the caller's code runs."""
-        after, beyond = kind, f"{kind[:-1]};"
+    def _rows(self, beginning: str) -> Iterator[tuple[str, bytes]]:
+        """All rows that begin so, a page at a time: no cursor stays open while the caller's code runs."""
+        after, beyond = beginning, beginning + LAST
         while True:
             with self._using("read"):
                 rows = self._database.rows(after, beyond, PAGE)
@@ -269,6 +338,11 @@ class SampleStore:
     def path(self) -> Path:
         """The folder."""
         return self._path
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes on the disk."""
+        return size_of(self._path)
 
     def close(self) -> None:
         """Close the calling thread's connection; other threads' close with their threads, and a later use reopens."""
@@ -297,7 +371,7 @@ class SampleStore:
     def _using(self, doing: str) -> Iterator[None]:
         with operation(), explained(doing, self._path, self._timeout):
             if not self._database.there:
-                self._database = Database(self._path, self._timeout)
+                self._database = opened(self._path, self._timeout)
             yield
 
     @contextmanager
@@ -336,6 +410,8 @@ def _read_request(row: str, body: bytes) -> tuple[Request | None, str]:
     """The request of a row, or None and what is wrong with it."""
     try:
         request = Request.parse(body.decode("utf-8", "replace"))
+    except NewerStore:
+        raise
     except StoreError as error:
         return None, str(error)
     return (request, "") if request_row(request.key) == row else (None, "the request does not match its key")
@@ -344,15 +420,18 @@ def _read_request(row: str, body: bytes) -> tuple[Request | None, str]:
 def _read_sample(row: str, text: bytes) -> tuple[Sample | None, str]:
     """The sample of a row, or None and what is wrong with it."""
     try:
-        sample = Sample.from_json(text)
+        return _sample_at(row, text), ""
     except NewerStore:
         raise  # it is not damaged: it must not be drawn again and written over
     except StoreError as error:
         return None, str(error)
-    key, stream, index = sample.address
-    if f"sample:{key}:{stream}:{index:0{INDEX_DIGITS}}" != row:
-        return None, f"it says that it belongs at {sample.address}"
-    return sample, ""
+
+
+def _sample_at(row: str, text: bytes) -> Sample:
+    sample = Sample.from_json(text)
+    if SAMPLE_ROW % sample.address != row:
+        raise StoreError(f"it says that it belongs at {sample.address}")
+    return sample
 
 
 def _changed(request: Request, known: str, name: str) -> ServedModelChanged:

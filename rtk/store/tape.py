@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-from rtk.errors import RecordingError, RTKError
+from rtk.errors import NewerStore, RecordingError, RTKError, StoreError
 from rtk.samples import Address, Missing, Request, Sample, canonical
 from rtk.shipped import DISTRIBUTION
 from rtk.store.keys import refuse_keys
@@ -32,6 +32,16 @@ if sys.platform != "win32":
 FORMAT = 1
 """Version of the file; a reader refuses any other."""
 
+UNPACKED_FREELY, RATIO = 2**28, 100
+"""Bytes that a packed file may unpack to in any case; and beyond that, how many times its size it may.
+
+Checksums do not shrink: of what rtk writes, only thousands of long texts that are all alike come near.
+"""
+
+MOST_VALUES = 2**23
+"""In one line. As Python's objects they take up to thirty times the room that they take in the file."""
+
+_NEWER = "it was recorded with a newer rtk: pip install -U rtk-inference"
 _AGAIN = "take the file from where it was written, or remove it and record again"
 
 
@@ -241,25 +251,48 @@ def load(path: Path) -> Tape:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rb") as file:
+    """The lines, none of them longer than the longest and one byte more; of a bomb, only the first few."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # which is no file either, and says so when opened
+        raise RecordingError(f"{path} is no plain file, and so no recording", mend="name a file that rtk recorded")
+    zipped = path.suffix == ".gz"
+    with path.open("rb") as packed, gzip.GzipFile(fileobj=packed) if zipped else nullcontext(packed) as file:
+        unpacked, bearable = 0, UNPACKED_FREELY
         while line := file.readline(LONGEST + 1):
+            unpacked += len(line)
+            if zipped and unpacked > bearable:
+                bearable = max(bearable, RATIO * packed.tell())
+                if unpacked > bearable:
+                    raise _bomb(path, unpacked)
             yield line
 
 
-def _checked(path: Path, number: int, reader: Callable[[Tape, Any], None], tape: Tape, line: bytes) -> None:
+def _bomb(path: Path, unpacked: int) -> RecordingError:
+    return RecordingError(
+        f"{path} unpacks to more than {RATIO} times its size, as hardly a recording does; nothing of it was used "
+        f"({unpacked / 2**20:,.0f} MiB were unpacked)",
+        mend=f"if you trust whoever recorded it, unpack it yourself and name that file: gunzip -k {path.name}",
+    )
+
+
+def _checked(path: Path, number: int, reader: Callable[[Tape, bytes], None], tape: Tape, line: bytes) -> None:
     try:
-        reader(tape, _decoded(line))
+        _refuse_vast(line)
+        reader(tape, line)
     except (RTKError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         ours = isinstance(error, RTKError)
         wrong = str(error) if ours else f"{type(error).__name__}: {error}"
-        mend = error.mend if isinstance(error, RecordingError) else None
-        raise RecordingError(f"{path}, line {number}: {wrong}", mend=mend or _AGAIN) from error
+        mend = error.mend if isinstance(error, RecordingError) else _NEWER if isinstance(error, NewerStore) else None
+        raise RecordingError(f"{path}, line {number}: {wrong:.300}", mend=mend or _AGAIN) from error
+
+
+def _refuse_vast(line: bytes) -> None:
+    if len(line) > LONGEST:
+        raise RecordingError(f"longer than {LONGEST // 2**20} MiB")
+    if len(line) > MOST_VALUES and line.count(b",") + line.count(b"[") + line.count(b"{") > MOST_VALUES:
+        raise RecordingError(f"more than {MOST_VALUES:,} values")
 
 
 def _decoded(line: bytes) -> dict[str, Any]:
-    if len(line) > LONGEST:
-        raise RecordingError(f"longer than {LONGEST // 2**20} MiB")
     try:
         value = json.loads(line, parse_constant=_refused)
     except json.JSONDecodeError as error:
@@ -273,36 +306,54 @@ def _refused(constant: str) -> Any:
     raise RecordingError(f"no JSON: {constant}")
 
 
-def _read_head(tape: Tape, value: dict[str, Any]) -> None:
+def _read_head(tape: Tape, line: bytes) -> None:
+    value = _decoded(line)
     if "rtk_recording" not in value:
         raise RecordingError("this is no recording of rtk", mend="name a file that rtk.recording wrote")
     if value["rtk_recording"] != FORMAT:
         raise RecordingError(
-            f"a recording of format {value['rtk_recording']!r:.20}; this rtk reads {FORMAT}", mend="use a newer rtk"
+            f"a recording of format {value['rtk_recording']!r:.20}; this rtk reads {FORMAT}", mend=_NEWER
         )
     tape.adapters = set(_texts(value, "adapters"))
     tape.dspy = _field(value, "dspy", str)
 
 
-def _read_line(tape: Tape, value: dict[str, Any]) -> None:
-    if "request" in value:
-        request = Request.parse(canonical(value["request"]))
-        if request.key in tape.requests:
-            raise RecordingError(f"a second time the request {request.key[:12]}")
-        tape.requests[request.key] = request
-        return
-    entry = _entry(value)
+def _read_line(tape: Tape, line: bytes) -> None:
+    entry = _sample_in(line)
+    if entry is None:
+        value = _decoded(line)
+        if "request" in value:
+            return _read_request(tape, value)
+        entry = _entry(value)
     sample_row(entry.address)  # raises for what is no address
     if entry.address.key not in tape.requests:
         raise RecordingError("an entry of no request above it")
     if tape.holds(entry):
         raise RecordingError(f"a second entry for {entry.address}")
     tape.add(tape.requests[entry.address.key], entry)
+    return None
+
+
+def _sample_in(line: bytes) -> Sample | None:
+    """The sample in a line that is as `entry_line` wrote it; None for any other line."""
+    try:
+        if line.startswith(b'{"sample":{') and line.endswith(b"}}\n"):
+            return Sample.from_json(line[10:-2])
+    except StoreError:  # said of the whole line, once it is read as JSON
+        pass
+    return None
+
+
+def _read_request(tape: Tape, value: dict[str, Any]) -> None:
+    request = Request.parse(canonical(value["request"]))
+    if request.key in tape.requests:
+        raise RecordingError(f"a second time the request {request.key[:12]}")
+    tape.requests[request.key] = request
 
 
 def _entry(value: dict[str, Any]) -> Entry:
     if "sample" in value:
-        return _sample(value["sample"])
+        return Sample.from_json(canonical(value["sample"]))
     if "missing" in value:
         return Missing(_address(value), _field(value, "missing", str))
     if "stopped" not in value:
@@ -312,14 +363,6 @@ def _entry(value: dict[str, Any]) -> Entry:
         raise RecordingError(f"stopped after {seconds} s")
     beyond = tuple(_numbers(value, "beyond"))
     return Stop(_address(value), seconds, _field(value, "called", bool), beyond, _field(value, "turn", int))
-
-
-def _sample(value: Any) -> Sample:
-    sample = Sample.from_json(canonical(value))
-    texts = (sample.reasoning, sample.finish_reason, sample.served_model, sample.drawn_at)
-    if not all(text is None or isinstance(text, str) for text in texts):
-        raise RecordingError("a sample whose reasoning, finish reason, model or time is no text")
-    return sample
 
 
 def _address(value: dict[str, Any]) -> Address:

@@ -18,8 +18,8 @@ from typing import Any
 import dspy
 
 from rtk.errors import BudgetSpent, LoopError
-from rtk.events import SampleArrived, watchers
-from rtk.models import Gathering, begun, on_background, submit
+from rtk.events import SampleArrived, SamplePart, watchers
+from rtk.models import Ask, Gathering, Voice, begun, on_background, submit, unstreamed, voice_of, whole
 from rtk.samples import Sample
 from rtk.strategies.flow import Candidate
 from rtk.strategies.machine import Machine
@@ -45,7 +45,10 @@ def run(machine: Machine) -> Any:
     try:
         crew.launch(machine.start())
         while crew.running:
-            crew.back(*inbox.get())
+            leaf, result = crew.voice.wait(inbox) if crew.voice is not None else inbox.get()
+            if crew.voice is not None:
+                crew.voice.say(result)
+            crew.back(leaf, result)
     except BaseException as error:
         crew.stop(error)
         raise
@@ -64,7 +67,10 @@ async def arun(machine: Machine) -> Any:
     try:
         crew.launch(machine.start())
         while crew.running:
-            crew.back(*await inbox.get())
+            leaf, result = await inbox.get()
+            if crew.voice is not None:
+                await crew.voice.asay(result)
+            crew.back(leaf, result)
     except BaseException as error:
         crew.stop(error)
         raise
@@ -80,18 +86,23 @@ class _Crew:
         self._next: list[Leaf] = []  # of the round after this one
         self._queue: list[Leaf] = []  # of this round, not yet set out
         self.running = 0
+        self.voice: Voice | None = None
 
     def back(self, leaf: Leaf, result: Result) -> None:
-        """A leaf is back: feed the machine, and set out for what follows."""
+        """A leaf is back: feed the machine, and set out for what follows. Of one that has a voice, parts come first."""
+        if isinstance(result, SamplePart):
+            return
         self.running -= 1
+        self.voice = None
         self._futures.pop(leaf, None)
         self.launch(self._machine.feed(leaf, result))
 
     def launch(self, leaves: list[Leaf]) -> None:
         """Set out, at once or in rounds."""
         if not self._machine.ordered:
+            alone = len(leaves) == 1 and not self.running
             for leaf in leaves:
-                self._set_out(leaf, None, None)
+                self._set_out(leaf, None, None, alone)
             return
         self._next += leaves
         if self.running:
@@ -103,23 +114,28 @@ class _Crew:
     def _launch_in_order(self) -> None:
         """This round, as far as the next module that is not ours: it draws out of our sight, and runs alone."""
         after: asyncio.Event | None = None
+        alone = len(self._queue) == 1 and not self.running
         while self._queue:
             leaf = self._queue[0]
             if isinstance(leaf, Rollout) and self.running:
                 return
             self._queue.pop(0)
             admitted = asyncio.Event() if isinstance(leaf, Draw) else None
-            after = admitted if self._set_out(leaf, after, admitted) else after
+            after = admitted if self._set_out(leaf, after, admitted, alone) else after
             if isinstance(leaf, Rollout):
                 return
 
-    def _set_out(self, leaf: Leaf, after: asyncio.Event | None, admitted: asyncio.Event | None) -> bool:
+    def _set_out(self, leaf: Leaf, after: asyncio.Event | None, admitted: asyncio.Event | None, alone: bool) -> bool:
         """Start a leaf; False where the store answered it on the spot."""
         self.running += 1
         if isinstance(leaf, Rollout):
             self._futures[leaf] = self._roll_out(leaf)
             return True
-        gathering = Gathering(leaf.ask)
+        ask = self._heard(leaf, alone)
+        if (found := whole(ask)) is not None:
+            self._put((leaf, found))
+            return False
+        gathering = Gathering(ask)
         if after is None and begun(gathering):
             self._put((leaf, gathering.gathered()))
             return False
@@ -128,9 +144,17 @@ class _Crew:
         future.add_done_callback(lambda done: self._put((leaf, _error_of(done) or gathering.gathered())))
         return True
 
+    def _heard(self, leaf: Draw, alone: bool) -> Ask:
+        """Its ask, heard while it is drawn where DSPy streams and nothing else is on its way."""
+        self.voice = voice_of(leaf.ask, leaf.sampling.predictor, alone=alone)
+        if self.voice is None:
+            return leaf.ask
+        return self.voice.hears(leaf.ask, lambda part: self._put((leaf, part)))
+
     # --- modules that are not ours ---
 
     def _roll_out(self, leaf: Rollout) -> Any:
+        unstreamed()
         seen = _Seen()
         with (
             leaf.node.here(),

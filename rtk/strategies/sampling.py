@@ -60,7 +60,7 @@ class Sampling:
     def __init__(
         self, program: dspy.Module, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]
     ) -> None:
-        self._predictor = predictor
+        self.predictor = predictor
         self._modules = [program, predictor] if program is not predictor else [predictor]
         self.calls = Calls(self._modules, inputs)
         try:
@@ -136,7 +136,7 @@ class Sampling:
             return
         values[0].pop("logprobs", None)  # on the sample; among the fields it would end up in prompts
         found.prediction = dspy.Prediction.from_completions(values, signature=self.signature)
-        found.trace = [(self._predictor, {**self._inputs}, found.prediction)]
+        found.trace = [(self.predictor, {**self._inputs}, found.prediction)]
 
 
 def _why(error: AdapterParseError) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dspy
+from dspy.dsp.utils.settings import main_thread_config
 
 from rtk.budget import Budget, current_budgets
 from rtk.deliberation import Deliberation, Kind, State, Step
@@ -18,6 +19,9 @@ from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Node
 from rtk.strategies.prediction import Prediction, evidence, predicted
 from rtk.strategies.settings import Settings, declared, shown
+
+_UNREAD = main_thread_config["trace"]
+"""DSPy's own trace, outside of every context: nobody reads it, and ten thousand entries fill the memory."""
 
 
 class Strategy(dspy.Module):
@@ -166,7 +170,7 @@ class Strategy(dspy.Module):
     def _traced(self, prediction: Prediction) -> Prediction:
         """Put what the answer rests on, and nothing else, on DSPy's trace: optimizers learn from it."""
         trace, limit = dspy.settings.trace, dspy.settings.max_trace_size
-        if trace is not None and limit > 0:
+        if trace is not None and trace is not _UNREAD and limit > 0:
             trace.extend(evidence(prediction, "trace"))
             del trace[: max(0, len(trace) - limit)]
         return prediction

@@ -21,7 +21,7 @@ from rtk.models import LM, Completion, Fault, fault_of_status
 from rtk.samples import Address, Request, readable
 from rtk.strategies import Prediction, Strategy
 from rtk.testing.replies import Received, Reply, Unanswered, Wrapper, answering, as_reply
-from rtk.testing.wires import completion_tokens, prompt_tokens
+from rtk.testing.shape import completion_tokens, prompt_tokens
 
 Played: TypeAlias = str | Reply | Mapping[str, Any] | Exception
 """One reply: see `play`."""
@@ -175,13 +175,12 @@ class _Player:
         logprobs = {"content": reply.logprobs} if reply.logprobs and request.options.get("logprobs") else None
         usage, read = dict(reply.usage or {}), prompt_tokens(received, [reply])
         return Completion(
-            text=readable(reply.text),
+            text=readable(reply.text or reply.refusal or ""),
             reasoning=reply.reasoning,
-            finish_reason=reply.finish_reason,
+            finish_reason="refusal" if reply.refusal else reply.finish_reason,
             logprobs=logprobs,
             tool_calls=reply.tool_calls,
             prompt_tokens=usage.get("prompt_tokens", read),
-            billed_prompt_tokens=usage.get("prompt_tokens", read),
             completion_tokens=usage.get("completion_tokens", completion_tokens(reply)),
             seconds=reply.delay,
         )
@@ -232,8 +231,9 @@ def _refuse_failed(reply: Reply, model: str) -> None:
     """Raise what a failing reply stands for; no retry mends it, for the same reply would come again."""
     if isinstance(reply, _Raised) and reply.error is not None:
         raise _fault(reply.error)
-    if reply.status >= 400:
-        fault = fault_of_status(reply.status, reply.text, model=model)
+    if reply.status >= 400 or reply.failure is not None:
+        told = (500, reply.failure) if reply.failure is not None else (reply.status, reply.text)
+        fault = fault_of_status(*told, model=model)
         raise Fault(fault.kind, str(fault), retryable=False)
     if reply.cut or reply.body is not None:
         raise Fault("connection" if reply.cut == "start" else "truncated", "the reply broke off", retryable=False)

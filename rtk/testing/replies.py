@@ -21,10 +21,14 @@ class Reply:
         status: HTTP status.
         finish_reason: as sent; nothing else (`max_tokens`, say) changes it.
         reasoning: reasoning text, apart from the answer.
-        logprobs: a list of token log-probabilities in OpenAI's form, sent only where the request asks for them.
+        refusal: what the model says instead of an answer, apart from it; on Ollama's wire, which has no place for it,
+            it is the text.
+        logprobs: a list of token log-probabilities in OpenAI's form, sent only where the request asks for them; a
+            stream sends a token a chunk where the tokens are the text.
         tool_calls: in OpenAI's form.
         delay: seconds before this reply, in place of the server's latency; `math.inf` hangs until the client leaves.
-        cut: True breaks the connection in the middle of the body, `"start"` resets it before the first byte.
+        cut: True breaks the connection in the middle of the body or stream, `"start"` resets it before the first byte.
+        failure: the message of an error that ends the reply: after half of a stream, else with status 500.
         headers: more HTTP headers, such as `{"Retry-After": "1"}`.
         prompt_tokens: in place of the number of words of the prompt.
         completion_tokens: in place of the number of words of reasoning and text.
@@ -36,10 +40,12 @@ class Reply:
     status: int = 200
     finish_reason: str | None = "stop"
     reasoning: str | None = None
+    refusal: str | None = None
     logprobs: list[Any] | None = None
     tool_calls: list[dict[str, Any]] | None = None
     delay: float | None = None
     cut: bool | Literal["start"] = False
+    failure: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -49,7 +55,7 @@ class Reply:
     @property
     def whole(self) -> bool:
         """Whether it can be one choice among several: no error, no raw body, no broken connection."""
-        return self.status == 200 and self.body is None and not self.cut
+        return self.status == 200 and self.body is None and not self.cut and self.failure is None
 
 
 @dataclass(frozen=True, slots=True)

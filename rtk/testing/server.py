@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Literal
+from typing import Literal, get_args
 
 from rtk.errors import EndpointError, ModelError
 from rtk.testing.answers import Answers, Latency
 from rtk.testing.hosting import Host
 from rtk.testing.replies import Received, Script, answering
+from rtk.testing.shape import Usage
 from rtk.testing.traffic import Traffic
-from rtk.testing.wires import SHAPES, Usage
+from rtk.testing.wires import WIRES
 
 
 class ScriptedServer:
@@ -25,15 +26,17 @@ class ScriptedServer:
             prompt and `""` answers the rest; a function of `Received`, asked for each choice, or for all of them at
             once where it returns a list; or `faults(...)` around any of these. A function runs on the server's
             loop: it must not wait.
-        wire: `"openai"` (`POST /v1/chat/completions`, `GET /v1/models`) or `"ollama"` (`POST /api/chat`,
-            `GET /api/tags`, `GET /api/version`). Neither streams.
+        wire: which server it is: `"openai"` (`POST /v1/chat/completions`, `GET /v1/models`), `"vllm"` of today or
+            `"vllm-0.9"` (`GET /health` and `/version` too; it refuses values that vLLM refuses), `"llamacpp"`, or
+            `"ollama"` (`POST /api/chat`, `/api/generate`, `/api/show` and `/v1/chat/completions`, `GET /api/tags`,
+            `/api/ps` and `/api/version`). Each streams to who asks for it, some words a chunk.
         latency: seconds before each reply; a range is drawn from by seed and request, not by order of arrival.
         honours_n: whether `n` completions come for `n` asked; False gives one, a number at most that many.
         api_key: the key that every request must carry as a bearer; None asks for none.
         models: known by name; None knows any.
         seed: of the latency.
-        usage: `"sum"` counts all choices' tokens, `"one"` the first one's (as llama.cpp's server does), `"none"`
-            reports none. A token is a word.
+        usage: `"sum"` counts all choices' tokens, `"one"` the first one's (as llama.cpp's server does; in a stream
+            each one's), `"none"` reports none; None as that server does. A token is a word.
         served_model: the name in the replies; None repeats the request's. It may be set at any time.
         keep: the most requests remembered in `requests`, the newest ones; None for all.
 
@@ -59,25 +62,25 @@ class ScriptedServer:
         self,
         script: Script,
         *,
-        wire: Literal["openai", "ollama"] = "openai",
+        wire: Literal["openai", "ollama", "vllm", "vllm-0.9", "llamacpp"] = "openai",
         latency: Latency = 0.0,
         honours_n: bool | int = True,
         api_key: str | None = None,
         models: Sequence[str] | None = ("scripted",),
         seed: int = 0,
-        usage: Usage = "sum",
+        usage: Usage | None = None,
         served_model: str | None = None,
         keep: int | None = 10_000,
     ) -> None:
-        if wire not in SHAPES or usage not in ("sum", "one", "none"):
+        if wire not in WIRES or usage not in (*get_args(Usage), None):
             raise ModelError(
                 f"ScriptedServer(wire={wire!r}, usage={usage!r})",
-                mend='wire is "openai" or "ollama"; usage is "sum", "one" or "none"',
+                mend=f"wire is one of {', '.join(WIRES)}; usage one of {', '.join(get_args(Usage))}, or None",
             )
         self._script, self._wire = script, wire
         self._traffic = Traffic(keep)
         self._answers = Answers(
-            shape=SHAPES[wire],
+            shapes=WIRES[wire].shapes,
             traffic=self._traffic,
             answering=answering(script),
             latency=latency,
@@ -85,7 +88,7 @@ class ScriptedServer:
             key=api_key,
             models=models,
             seed=seed,
-            usage=usage,
+            usage=usage or WIRES[wire].usage,
             served_model=served_model,
         )
         self._host = Host("rtk-scripted-server")
@@ -122,14 +125,14 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        """The endpoint, as `api_base=`: it ends in `/v1` on OpenAI's wire.
+        """The endpoint, as `api_base=`: it ends in `/v1`, but for Ollama's, whose `/v1` is below it.
 
         Raises:
             EndpointError: before the start.
         """
         if not self._host.port:
             raise EndpointError("a ScriptedServer has no address yet", mend="write: with ScriptedServer(...) as server")
-        return f"http://127.0.0.1:{self._host.port}{self._answers.shape.base}"
+        return f"http://127.0.0.1:{self._host.port}{WIRES[self._wire].base}"
 
     @property
     def served_model(self) -> str | None:
@@ -180,9 +183,13 @@ class ScriptedServer:
     # --- states rather than time ---
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the replies to requests that arrive within the block; its end lets all of them go."""
-        self._traffic.shut()
+    def hold(self, after: int = 0) -> Iterator[None]:
+        """Hold the replies to requests that arrive within the block; its end lets all of them go.
+
+        Args:
+            after: hold streams, and nothing else, when they have sent so many chunks; 0 holds all before they begin.
+        """
+        self._traffic.shut(after)
         try:
             yield
         finally:

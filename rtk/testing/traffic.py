@@ -24,7 +24,7 @@ class Traffic:
         self._keep = keep
         self._changed = threading.Condition()  # protects everything below
         self._held: list[tuple[Received, asyncio.Future[None]]] = []
-        self._shut = False
+        self._shut_after: int | None = None
         self.in_flight = 0
         self._forget()
 
@@ -52,16 +52,33 @@ class Traffic:
             self.in_flight += 1
             self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
             self.requests.append(received)
-            held = asyncio.get_running_loop().create_future() if may_hold and self._shut else None
+            held = asyncio.get_running_loop().create_future() if may_hold and self._shut_after == 0 else None
             if held is not None:
                 self._held.append((received, held))
             self._changed.notify_all()
         return received, held
 
+    def gate(self, received: Received, sent: int) -> asyncio.Future[None] | None:
+        """What a stream awaits that has sent so many chunks, where the gate is shut there."""
+        with self._changed:
+            if sent == 0 or sent != self._shut_after:
+                return None
+            held = asyncio.get_running_loop().create_future()
+            self._held.append((received, held))
+            self._changed.notify_all()
+            return held
+
+    def passed(self, held: asyncio.Future[None] | None) -> None:
+        """Note that a stream is past the gate, or its client has left it."""
+        if held is not None:
+            with self._changed:
+                self._held = [(received, future) for received, future in self._held if future is not held]
+                self._changed.notify_all()
+
     def leave(self, held: asyncio.Future[None] | None, served: int) -> None:
         """Note that a request is over, answered with so many choices."""
+        self.passed(held)
         with self._changed:
-            self._held = [(received, future) for received, future in self._held if future is not held]
             self.in_flight -= 1
             self.choices_served += served
             self._changed.notify_all()
@@ -84,15 +101,15 @@ class Traffic:
             self._forget()
             self._changed.notify_all()
 
-    def shut(self) -> None:
-        """Hold replies to requests that arrive from now on."""
+    def shut(self, after: int) -> None:
+        """Hold replies to requests that arrive from now on, or streams after so many chunks."""
         with self._changed:
-            self._shut = True
+            self._shut_after = after
 
     def open(self) -> None:
         """Hold nothing any more."""
         with self._changed:
-            self._shut = False
+            self._shut_after = None
             self.release(None, lambda received: True)
 
     def release(self, count: int | None, where: Callable[[Received], bool]) -> list[Received]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rtk.budget import Budget, Ceiling, Cost, Spent, admit, admit_call, settle
-from rtk.samples import Address
+from rtk.budget import Budget, Ceiling, Cost, Spent, admit, admit_call, flops, settle
+from rtk.samples import Address, Usage
 
 
 def spent(**numbers):
@@ -50,6 +50,34 @@ def test_amounts_add_up():
     whole = spent(dollars=0.5) + spent(dollars=0.25)
     assert whole.amounts() == "4 calls, 16 samples, 2,468 tokens, $0.7500"
     assert (spent(dollars=0.5) + spent(dollars=None)).amounts() == "4 calls, 16 samples, 2,468 tokens"
+
+
+def test_tokens_that_were_counted_here_are_said_to_be_about_so_many():
+    """One of them makes the sum an estimate."""
+    assert (spent() + spent(estimated=1)).amounts() == "4 calls, 16 samples, about 2,468 tokens"
+
+
+def test_replies_that_were_lost_are_in_the_account_and_not_in_the_amounts():
+    """They cost what nobody knows, and a replay does not lose them again."""
+    whole = spent(drawn=8, lost=2) + spent(reused=8)
+    assert str(whole) == "4 calls, 16 samples (8 drawn, 8 reused, 2 lost), 2,468 tokens"
+    assert whole.amounts() == (spent() + spent()).amounts()
+
+
+def test_operations_are_two_for_each_parameter_and_token():
+    """A prompt that was read for four choices at once is a quarter for each (Kaplan et al. 2020)."""
+    usage = Usage(prompt_tokens=100, completion_tokens=7)
+    assert flops(usage, 1e9) == 2e9 * 107
+    assert flops(usage._replace(choices=4), 1e9) == 2e9 * (25 + 7)
+    assert Cost.of(usage, 1e9).flops == flops(usage, 1e9)
+
+
+def test_operations_of_which_some_are_unknown_are_unknown():
+    """None, and never 0; nothing at all took none."""
+    assert Cost.of(Usage(5, 5)).flops is None
+    assert (spent(flops=3.0) + spent(flops=4.0)).flops == 7.0
+    assert (spent(flops=3.0) + spent(flops=None)).flops is None
+    assert Spent().flops == 0.0
 
 
 # --- a budget charged apart ---

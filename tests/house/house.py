@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rtk"
 
 FLOORS: dict[str, tuple[str, ...]] = {
-    "ground": ("errors", "shipped", "samples", "events", "_html"),
+    "ground": ("errors", "shipped", "_json", "samples", "events", "_html"),
     "floor 1": ("answers", "statistics", "budget", "store", "deliberation"),
     "floor 2": ("models", "tasks", "retrieval"),
     "floor 3": ("strategies",),

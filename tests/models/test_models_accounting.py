@@ -128,7 +128,11 @@ def test_what_was_paid_before_a_failure_is_told(server):
     script = [Reply("no", status=400) if number == 3 else "two words" for number in range(8)]
     with ScriptedServer(script) as running:
         lm = over(running, server_n=False, concurrency=1)
-        assert tracked(lambda: lm(QUESTION, n=8)) == [(35, 14)]
+        with dspy.track_usage() as tracker, pytest.raises(SampleError):
+            lm(QUESTION, n=8)
+    [total] = tracker.get_total_tokens().values()
+    assert (total["prompt_tokens"], total["completion_tokens"]) == (35, 14)
+    assert lm.history[-1]["usage"]["completion_tokens"] == 14
 
 
 # --- callbacks and watchers ---
@@ -180,7 +184,8 @@ def test_watchers_see_every_sample_once(wire):
     with ScriptedServer(script, wire=wire) as server:
         lm = over(server, server_n=False, concurrency=1)
         with rtk.watching(events.append):
-            lm(QUESTION, n=3)
+            with pytest.raises(SampleError):
+                lm(QUESTION, n=3)
             first = events.copy()
             lm(QUESTION, n=3)
     missing = {event.sample.address.index: isinstance(event.sample, Missing) for event in first}

@@ -5,6 +5,7 @@ import math
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from contextvars import copy_context
 
 import dspy
@@ -75,6 +76,33 @@ def test_a_sample_is_charged_once_whoever_asks(server):
         for _ in range(3):
             assert len(lm(QUESTION, n=4)) == 4
     assert (budget.spent.samples, budget.spent.calls, budget.spent.drawn) == (4, 3, 4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"temperature": 0}, {"price": (0.1, 0.3)}])
+def test_a_budget_that_limits_nothing_counts_as_one_that_does(server, settings, tmp_path):
+    """Of what is stored, or recorded: the same spent to the last bit, and the same told to who watches."""
+    lm, asks = over(server, **settings), [2, 8, 8, 5]
+    with rtk.recording(tmp_path / "a.jsonl"):
+        lm(QUESTION, n=8)
+
+    def again(limits, heard):
+        with rtk.Budget() as outer, rtk.Budget(**limits) as inner, rtk.watching(heard.append):
+            texts = [lm(QUESTION, n=count) for count in asks]
+        return texts, str(outer.spent), outer.spent, inner.spent
+
+    for mode in (None, "replay"):
+        with rtk.recording(tmp_path / "a.jsonl", mode=mode) if mode else nullcontext():
+            free, limited, one, other = [], [], {}, {"samples": 1000, "seconds": 1000}
+            assert again(one, free) == again(other, limited)
+            assert free == limited != []
+
+
+def test_a_closed_budget_admits_nothing_that_is_stored(server):
+    """Though it limits nothing."""
+    lm, budget = over(server), rtk.Budget()
+    lm(QUESTION)
+    budget.close()
+    assert spent(lm, budget) == ("closed", [])
 
 
 def test_a_sample_that_failed_gives_its_place_to_the_next(server):

@@ -190,6 +190,30 @@ def test_an_interrupt_keeps_what_was_drawn_and_leaves_no_hang(own_store, caught)
         assert "KeyboardInterrupt" in err
 
 
+WRAPPED = """
+import sys
+import dspy, rtk
+lm = rtk.LM.of(dspy.LM("openai/scripted", api_base=sys.argv[1], api_key="any", cache=False), concurrency=2)
+try:
+    lm("question", n=8)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_an_interrupt_starts_no_more_calls_of_a_wrapped_lm():
+    """Two of eight are on their way, which nobody can stop; the caller is back before they are, and no third begins."""
+    with ScriptedServer(numbered()) as server, server.hold():
+        process = subprocess.Popen([sys.executable, "-c", WRAPPED, server.url], stdout=subprocess.PIPE, text=True)
+        server.wait_for(lambda s: s.held == 2, timeout=60)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "interrupted\n"
+        server.release()
+        assert process.wait(30) == 0
+        assert server.count == 2
+
+
 # --- forks ---
 
 

@@ -11,7 +11,7 @@ import pytest
 from serving import QUESTION, Anything, over
 
 import rtk
-from rtk.models.endpoints import direct_endpoint
+from rtk.models.endpoints import endpoint
 from rtk.testing import Reply, ScriptedServer
 
 KEY, HEADER = "sk-sentinel-0123456789", "header-sentinel-abc"
@@ -52,9 +52,8 @@ def test_no_secret_is_in_the_bytes_of_the_store(wire, transport, own_store):
 @WAYS
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
 def test_no_secret_is_in_an_error_or_a_log(wire, transport, status, caplog, capsys, no_waiting):
-    """Also where a server repeats the key and its own address in its refusal."""
-    caplog.set_level(logging.INFO)
-    caplog.set_level(logging.DEBUG, "rtk")
+    """Also where a server repeats the key and its own address in its refusal, and where all is logged that can be."""
+    caplog.set_level(logging.DEBUG)
 
     def refuse(received):
         told = f"{received.headers.get('authorization')} {received.headers['x-secret']} at {server.url}"
@@ -70,6 +69,63 @@ def test_no_secret_is_in_an_error_or_a_log(wire, transport, status, caplog, caps
         assert [record.getMessage() for record in caplog.records if seen(record.getMessage(), server)] == []
         printed = capsys.readouterr()
         assert seen(printed.out + printed.err, server) == []
+
+
+def turns(server):
+    """A script that fails in all ways, one for each question, and says in each what it was told."""
+
+    def answer(received):
+        told = f"{received.headers.get('authorization')} {received.headers['x-secret']} at {server[0].url}"
+        text = "[[ ## reasoning ## ]]\nso\n\n[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]"
+        ways = {
+            "refused": Reply(told, status=401), "cut": Reply(told, cut=True), "reset": Reply(told, cut="start"),
+            "unreadable": Reply(body=told.encode()), "late": Reply(told, delay=30), "broken": Reply(told, status=500),
+            "now and then": Reply(told, status=500) if received.index % 2 else Reply(text),
+        }  # fmt: skip
+        asked = str(received.messages[-1]["content"])
+        return next((reply for way, reply in ways.items() if way in asked), Reply(text))
+
+    return answer
+
+
+@WAYS
+def test_no_secret_is_in_anything_that_a_run_leaves(
+    wire, transport, own_store, tmp_path, caplog, capfd, no_waiting, monkeypatch
+):
+    """Store, recording, export, saved program, predictions, deliberations, events, history, errors, logs, output."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.delenv("RTK_RECORDING", raising=False)
+    held, left, events = [], [], []
+    with ScriptedServer(turns(held), wire=wire) as server:
+        held.append(server)
+        lm, vote = guarded(server, transport, num_retries=1, timeout=0.5), rtk.SelfConsistency("question -> answer", 2)
+        with rtk.recording(tmp_path / "run.jsonl"), rtk.watching(events.append), dspy.context(lm=lm):
+            for way in ("fine", "refused", "cut", "reset", "unreadable", "late", "broken", "now and then"):
+                try:
+                    pred = vote(question=way)
+                    left += [
+                        repr(pred),
+                        pred.toDict(),
+                        pred.deliberation.to_dict(),
+                        str(pred.spent),
+                        pred._repr_html_(),
+                    ]
+                except rtk.RTKError as error:
+                    left += [
+                        *traceback.format_exception(error),
+                        error.mend,
+                        repr(error.__cause__),
+                        repr(error.__context__),
+                    ]
+        lm.store.export(tmp_path / "out.jsonl")
+        vote.save(tmp_path / "program.json")
+        lm.inspect_history(20)
+        left += [lm.history, events, caplog.text, *capfd.readouterr(), repr(lm), repr(vote)]
+    files = [path for folder in (own_store, tmp_path) for path in folder.rglob("*") if path.is_file()]
+    assert {"cache.db", "run.jsonl", "out.jsonl", "program.json"} <= {path.name for path in files}
+    assert [path.name for path in files if any(word.encode() in path.read_bytes() for word in secrets(server))] == []
+    assert seen(repr(left), server) == []
+    assert len(events) > 8
 
 
 @WAYS
@@ -94,7 +150,7 @@ def test_no_secret_is_in_what_an_lm_shows_of_itself(transport):
             assert seen(repr(vars(one)), server) == []
             assert seen(json.dumps(one.kwargs), server) == []
         assert seen(repr(lm.history), server) == []
-        assert seen(repr(direct_endpoint(lm.model, {"api_base": server.url, "api_key": KEY})), server) == []
+        assert seen(repr(endpoint(lm.model, {"api_base": server.url, "api_key": KEY})), server) == []
 
 
 @pytest.mark.parametrize("transport", ["direct", "litellm"])

@@ -5,6 +5,8 @@ import threading
 import pytest
 from serving import QUESTION, numbered, over, stored
 
+import rtk
+from rtk.errors import SampleError, UnsupportedParameter
 from rtk.samples import Address
 from rtk.testing import Reply, ScriptedServer, faults
 
@@ -86,11 +88,74 @@ def test_ollama_gives_one_completion_a_request():
     assert [received.body.get("n") for received in server.requests] == [None] * 5
 
 
-def test_a_hundred_samples_are_two_requests():
-    """One request asks for 64 at most, which is less than any server's limit seen."""
+@pytest.mark.parametrize("transport", ["direct", "litellm"])
+def test_a_hundred_samples_are_one_request(transport):
+    """Where the server honours `n`, all that is missing is asked for at once."""
     with ScriptedServer(numbered()) as server:
-        assert len(set(over(server)(QUESTION, n=100))) == 100
-    assert sorted(asked(server)) == [36, 64]
+        assert len(set(over(server, transport=transport)(QUESTION, n=100))) == 100
+    assert asked(server) == [100]
+
+
+def at_most(limit):
+    """A server that refuses more completions at once, as hosted providers and llama.cpp's slots do."""
+    told = f"Invalid 'n': expected a value <= {limit}"
+    return lambda received: Reply(told, status=400) if received.n > limit else f"{received.index} {received.choice}"
+
+
+@pytest.mark.parametrize("server_n", [None, True])
+@pytest.mark.parametrize("transport", ["direct", "litellm"])
+def test_a_server_that_refuses_so_many_is_asked_for_half_and_remembered(transport, server_n):
+    """Halved until it takes them; from then on, no more than that are asked for, side by side."""
+    with ScriptedServer(at_most(5)) as server:
+        lm = over(server, transport=transport, server_n=server_n)
+        assert len(set(lm(QUESTION, n=16))) == 16
+        assert asked(server) == [16, 8, 4, 4, 4, 4]
+        server.reset()
+        assert len(set(lm.copy(temperature=0.3)("another", n=9))) == 9
+    assert sorted(asked(server)) == [1, 4, 4]
+
+
+def test_a_request_that_is_refused_for_another_reason_is_soon_given_up():
+    """Seven requests and no more say that a hundred samples will not come; nothing is remembered of it."""
+    with ScriptedServer(lambda received: Reply("no such field", status=400)) as server:
+        lm = over(server)
+        with pytest.raises(SampleError, match="status_400"):
+            lm(QUESTION, n=100)
+        assert asked(server) == [100, 50, 25, 12, 6, 3, 1]
+        server.reset()
+        with pytest.raises(SampleError):
+            lm(QUESTION, n=100)
+    assert asked(server)[0] == 100
+
+
+def test_a_prompt_that_is_too_long_is_asked_once_for_all():
+    """It is as long for each of them."""
+    with ScriptedServer(Reply("maximum context length is 10 tokens", status=400)) as server:
+        lm = over(server)
+        with pytest.raises(SampleError) as caught:
+            lm(QUESTION, n=8)
+    assert (asked(server), caught.value.kind) == ([8], "context")
+
+
+def test_a_server_that_ignores_n_costs_one_probe():
+    """Asks that wait for a place while the first shows it are not tried with `n` any more."""
+    with ScriptedServer(numbered(), honours_n=False) as server:
+        lm = over(server, concurrency=1)
+        threads = [threading.Thread(target=lm, args=(f"question {i}",), kwargs={"n": 3}) for i in range(4)]
+        with server.hold():
+            for thread in threads:
+                thread.start()
+            server.wait_for(lambda s: s.held == 1)
+        for thread in threads:
+            thread.join(30)
+    assert (asked(server), lm.store.count()) == ([3, *[1] * 11], 12)
+
+
+def test_ollama_is_not_said_to_honour_n():
+    """A setting that could have no effect is refused."""
+    for transport in ("direct", "litellm"):
+        with pytest.raises(UnsupportedParameter, match="server_n"):
+            rtk.LM("ollama_chat/any", server_n=True, transport=transport)
 
 
 def test_faults_between_batches_lose_nothing(no_waiting):
@@ -160,14 +225,6 @@ def test_a_choice_that_came_alone_has_its_own_count():
         lm = over(server, server_n=False, concurrency=1)
         lm(QUESTION, n=4)
     assert words(stored(lm, 4)) == [1, 2, 3, 4]
-
-
-def test_a_server_that_reports_nothing_leaves_the_price_unknown():
-    """Without counts the tokens are 0, and the dollars unknown rather than nothing."""
-    with ScriptedServer(numbered(), usage="none") as server:
-        lm = over(server, price=(1, 2))
-        lm(QUESTION, n=2)
-    assert {(one.usage.tokens, one.usage.dollars) for one in stored(lm, 2).values()} == {(0, None)}
 
 
 def test_dollars_bill_the_prompt_of_a_batch_once():

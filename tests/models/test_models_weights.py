@@ -21,6 +21,7 @@ KNOWN = weights.Known(
     sha256=hashlib.sha256(CONTENT).hexdigest(),
     download=4096,
     licence="Apache-2.0",
+    parameters=135,
 )
 
 

@@ -34,6 +34,11 @@ CALLS = {
     "Prediction": "isinstance(rtk.ChainOfThought('question -> answer')(**ask), rtk.Prediction)",
     "RTKError": "try: rtk.LM('')\nexcept rtk.RTKError as error: error.mend\n1",
     "Recording": 'with rtk.recording("kept.jsonl") as made: lm("kept")\nlen(made), isinstance(made, rtk.Recording)',
+    "SampleError": (
+        "class Broken(dspy.BaseLM):\n"
+        "    def forward(self, prompt=None, messages=None, **kwargs): raise dspy.utils.exceptions.LMError('no')\n"
+        "try: rtk.LM.of(Broken('m'), cache=False)('?')\nexcept rtk.SampleError as error: error.kind, error.arrived\n1"
+    ),
     "SampleStore": "rtk.SampleStore(lm.store.path).count() >= 0",
     "SelfConsistency": 'rtk.SelfConsistency("question -> answer: int", samples=4)(**ask).vote.winner',
     "Setting": "class S(rtk.Strategy):\n    wide = rtk.Setting(2)\nS().wide",
@@ -47,6 +52,7 @@ CALLS = {
         "        return (yield rtk.ask(self.draft, inputs, samples=2))[1]\n"
         "Twice()(**ask).answer"
     ),
+    "TextAdapter": 'with dspy.context(adapter=rtk.TextAdapter()): dspy.Predict("question -> answer")(**ask)\n1',
     "TreeOfThoughts": 'rtk.TreeOfThoughts("question -> answer: int", depth=1)(**ask).answer',
     "answers": 'rtk.answers.vote(["4", "4", "5"]).winner',
     "ask": "rtk.ask(dspy.Predict('question -> answer'), ask, samples=2).samples",

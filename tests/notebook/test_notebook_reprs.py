@@ -68,6 +68,7 @@ def models(folder):
         "LM.of": rtk.LM.of(dspy.LM("openai/NAME", **CONNECTION), store=folder),
         "copy": rtk.LM("openai/NAME", store=folder, **CONNECTION).copy(temperature=0.2),
         "LinesAdapter": rtk.LinesAdapter(),
+        "TextAdapter": rtk.TextAdapter("boxed"),
         "SampleStore": rtk.SampleStore(folder),
         "Recording": recording,
         "Request": samples.Request.of("m", [{"role": "user", "content": "?"}], {"temperature": 1.0, **CONNECTION}),
@@ -225,7 +226,8 @@ def test_one_is_told_from_another(told):
     assert reprs["own"] == "Twice(drafts=2, draft.predict='question -> reasoning, answer')"
     assert reprs["Candidates"] == f"[{reprs['Candidate']}, Candidate(1, Abstention(kind='empty', reason=''))]"
     assert (reprs["Setting"], reprs["a function as setting"]) == ("Setting(2)", "Setting(<function agreed>)")
-    assert (reprs["LinesAdapter"], reprs["ScriptedServer"]) == ("LinesAdapter()", "ScriptedServer(wire='openai')")
+    assert (reprs["LinesAdapter"], reprs["TextAdapter"]) == ("LinesAdapter()", "TextAdapter('boxed')")
+    assert reprs["ScriptedServer"] == "ScriptedServer(wire='openai')"
     assert reprs["Faults"] == "Faults(rate=0.1, kinds=('500',), seed=3, permanent=0.0)"
 
 

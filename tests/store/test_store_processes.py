@@ -33,9 +33,9 @@ def write_overlapping(path, name, start, barrier, results):
 
 
 def test_processes_that_write_the_same_addresses_keep_the_union(tmp_path):
-    """Started together on a new store: every address is there once, and all writers were told the same samples."""
-    barrier, results = SPAWN.Barrier(2), SPAWN.Queue()
-    starts = {"a": 0, "b": 40}
+    """Eight at once on a new store: every address is there once, and all writers were told the same samples."""
+    starts = {name: 20 * place for place, name in enumerate("abcdefgh")}
+    barrier, results = SPAWN.Barrier(len(starts)), SPAWN.Queue()
     workers = [
         SPAWN.Process(target=write_overlapping, args=(str(tmp_path), name, start, barrier, results))
         for name, start in starts.items()
@@ -47,8 +47,9 @@ def test_processes_that_write_the_same_addresses_keep_the_union(tmp_path):
         worker.join(60)
     with SampleStore(tmp_path) as store:
         stored = store.read(REQUEST.key, "0")
-        assert sorted(stored) == [*range(161)]
-        assert store.count() == 161
+        assert sorted(stored) == [*range(261)]
+        assert store.count() == 261
+        assert store.verify().damaged == ()
     assert all(stored[sample.address.index] == sample for samples in told.values() for sample in samples)
 
 

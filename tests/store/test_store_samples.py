@@ -141,6 +141,14 @@ def test_reading_some_indices_gives_those(store, indices, expected):
     assert list(store.read(request.key, Stream(), indices)) == expected
 
 
+def test_what_lies_between_is_not_given(store):
+    """Also where no more is there than was asked for."""
+    request = a_request()
+    store.write(request, drawn(request, 2))
+    assert list(store.read(request.key, Stream(), [0, 2])) == [0]
+    assert list(store.read(request.key, Stream(), [1, 10**9, 10**10, -1])) == [1]
+
+
 def test_an_unknown_request_has_no_samples(store):
     """Nothing stored reads as an empty dict and as no request."""
     request = a_request()

@@ -191,6 +191,14 @@ def test_nothing_is_traced_where_nothing_won():
         assert traced(rtk.ChainOfThought("question -> answer"), question="?")[1] == []
 
 
+def test_dspys_own_trace_is_left_alone():
+    """Outside a context that asks for one nobody reads it, and it would fill the memory."""
+    with serving(first_wrong):
+        before = len(dspy.settings.trace)
+        rtk.SelfConsistency("question -> answer", samples=2)(question="1 + 1")
+        assert len(dspy.settings.trace) == before
+
+
 def test_the_trace_of_an_outer_program_is_added_to():
     """What was there stays, and its limit is kept."""
     with serving(first_wrong), dspy.context(trace=["before"], max_trace_size=2):

@@ -205,6 +205,13 @@ def test_a_reply_carries_reasoning_tokens_and_seconds():
     assert (pred.spent.tokens, pred.seconds) == (78, 3600)
 
 
+def test_a_refusal_is_a_sample():
+    """Its words are the text, and its finish reason says what it is."""
+    told = []
+    play(Once(lambda got: told.append(got[0].sample)), [Reply(refusal="I will not.")], question="?")
+    assert (told[0].text, told[0].finish_reason, told[0].usage.completion_tokens) == ("I will not.", "refusal", 3)
+
+
 def test_words_are_counted_where_no_tokens_are_given():
     """A token is a word, as at the scripted server; a usage object goes before any count."""
     told = []
@@ -228,6 +235,7 @@ def test_logprobs_come_where_they_were_asked_for():
         (Reply("the prompt exceeds the context window", status=400), "context: "),
         (Reply(cut=True), "truncated: "),
         (Reply(cut="start"), "connection: "),
+        (Reply("half of it", failure="out of memory"), "status_500: out of memory"),
         (Reply(body=b"<html>"), "truncated: "),
         (Reply(delay=math.inf), "timeout: "),
         (TimeoutError("too slow"), "timeout: too slow"),

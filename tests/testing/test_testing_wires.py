@@ -1,4 +1,4 @@
-"""The scripted model server's two wires: what a reply holds, and what is refused."""
+"""The scripted model server's wires: what a reply holds, what is refused, what else can be had."""
 
 import math
 
@@ -20,7 +20,8 @@ def test_openai_replies_hold_what_is_scripted():
     assert choice["message"]["reasoning_content"] == "think twice"
     assert choice["message"]["tool_calls"] == [call]
     assert choice["finish_reason"] == "length"
-    assert body["usage"] == {"prompt_tokens": 4, "completion_tokens": 5, "total_tokens": 9}
+    counts = {"prompt_tokens": 4, "completion_tokens": 5, "total_tokens": 9}
+    assert body["usage"] == {**counts, "completion_tokens_details": {"reasoning_tokens": 2}}
 
 
 def test_ollama_replies_hold_what_is_scripted():
@@ -31,7 +32,7 @@ def test_ollama_replies_hold_what_is_scripted():
         assert server.choices_served == 1
     assert (status, body["model"], body["done"], body["done_reason"]) == (200, "scripted", True, "stop")
     assert body["message"]["thinking"] == "hm"
-    assert body["message"]["tool_calls"] == [{"function": {"name": "f", "arguments": {"x": 1}}}]
+    assert body["message"]["tool_calls"] == [{"id": "1", "function": {"index": 0, "name": "f", "arguments": {"x": 1}}}]
     assert (body["prompt_eval_count"], body["eval_count"]) == (2, 3)
 
 
@@ -81,15 +82,14 @@ def test_models_are_listed():
         assert ask(server, model="a:latest")[0] == 200
 
 
-@pytest.mark.parametrize("wire", ["openai", "ollama"])
+@pytest.mark.parametrize("wire", ["openai", "ollama", "vllm", "vllm-0.9"])
 @pytest.mark.parametrize(
     ("how", "status"),
     [
         ({"key": "wrong"}, 401),
         ({}, 401),
         ({"key": "right", "model": "other"}, 404),
-        ({"key": "right", "stream": True}, 400),
-        ({"key": "right", "messages": []}, 400),
+        ({"key": "right", "messages": "hello"}, 400),
     ],
 )
 def test_bad_requests_are_refused_in_the_wires_own_form(wire, how, status):
@@ -98,9 +98,16 @@ def test_bad_requests_are_refused_in_the_wires_own_form(wire, how, status):
         got, body = ask(server, **how)
         assert (server.count, server.choices_served) == (1, 0)
     assert got == status
-    words = body["error"] if wire == "ollama" else body["error"]["message"]
+    words = _words(wire, status, body)
     assert isinstance(words, str)
     assert "right" not in words
+
+
+def _words(wire, status, body):
+    """Where each wire has the message of an error."""
+    if wire == "ollama" or (status == 401 and wire != "openai"):
+        return body["error"]
+    return body["message"] if wire == "vllm-0.9" else body["error"]["message"]
 
 
 def test_any_model_is_known_where_none_is_named():

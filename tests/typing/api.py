@@ -26,6 +26,8 @@ def models(folder: Path) -> rtk.LM:
     rtk.LM("ollama_chat/NAME", server_n=False, transport="direct", max_tokens=200, seed=1)
     rtk.LM("openai/NAME", api_base="http://127.0.0.1:8000/v1", api_key="…", timeout=60, store=folder, concurrency=32)
     rtk.LM("openai/NAME", temperature=0.2, revision="2", price=(0.15, 0.6), num_retries=5, cache=False)
+    rtk.LM("hosted_vllm/NAME", price_per_hour=1.2, params=8e9, retries=0, deadline=300.0)
+    assert_type(lm.params, float | None)
     assert_type(rtk.LM.of(dspy.LM("openai/NAME"), store=store), rtk.LM)
     assert_type(lm.store, rtk.SampleStore)
     lm.copy(temperature=1.0, rollout_id=3)
@@ -33,6 +35,21 @@ def models(folder: Path) -> rtk.LM:
     lm(messages=[{"role": "user", "content": "a prompt"}], temperature=0.0)
     dspy.configure(lm=lm, adapter=rtk.LinesAdapter())
     return lm
+
+
+def exchanges(store: rtk.SampleStore, folder: Path) -> None:
+    """Samples in and out of a store, those of others too."""
+    assert_type(store.export(folder / "all.jsonl"), Path)
+    store.export("some.jsonl.gz", where=lambda request, sample: sample.ingested or "gpt" in request.model)
+    merged = store.merge(folder / "all.jsonl")
+    assert_type((merged.added, merged.there), tuple[int, int])
+    told = store.ingest([{"question": "…", "text": "…", "index": 0}], model="openai/NAME")
+    assert_type((told.added, told.unused), tuple[int, list[str]])
+    store.ingest("theirs.csv", "openai/NAME", temperature=0.2, options={"top_p": 0.9}, revision="2")
+    store.ingest(folder / "theirs.jsonl", "openai/NAME", messages=lambda row: [{"role": "user", "content": row["q"]}])
+    assert_type(store.verify().ingested, int)
+    dspy.configure(adapter=rtk.TextAdapter())
+    dspy.configure(adapter=rtk.TextAdapter("boxed"))
 
 
 async def awaited(lm: rtk.LM, vote: rtk.SelfConsistency) -> None:
@@ -67,6 +84,8 @@ def budgets() -> None:
     assert_type(spent, rtk.Spent)
     assert_type(spent.samples, int)
     assert_type(spent.dollars, float | None)
+    assert_type(spent.flops, float | None)
+    assert_type(spent.estimated + spent.lost, int)
     assert_type(spent.tokens + spent.drawn + spent.reused + spent.failed + spent.overdrawn + spent.calls, int)
     assert_type(budget.left, dict[str, float])
     try:
@@ -235,11 +254,11 @@ def controls(task: rtk.tasks.Task, vote: rtk.SelfConsistency, lm: rtk.LM) -> Non
 
 def testing(vote: rtk.SelfConsistency, plain: dspy.Module) -> None:
     """Programs played, and a server scripted."""
-    script = rtk.testing.faults(["4", rtk.testing.Reply("5", finish_reason="length")], 0.1, kinds=("500",), seed=1)
+    script = rtk.testing.faults(["4", rtk.testing.Reply("5", failure="none left")], 0.1, kinds=("500",), seed=1)
     assert_type(script, rtk.testing.Faults)
     kind: rtk.testing.Kind = "429"
     asked: rtk.testing.Script = {"2+2": "4", "": [kind]}
-    with rtk.testing.ScriptedServer(asked, wire="ollama", latency=(0.0, 0.1), honours_n=False) as server, server.hold():
+    with rtk.testing.ScriptedServer(asked, wire="vllm", latency=(0, 0.1), honours_n=3) as server, server.hold(after=2):
         server.wait_for(lambda s: s.in_flight == 8)
         assert_type(server.release(3), list[rtk.testing.Received])
     fields = {"reasoning": "…", "answer": 4}
@@ -259,9 +278,11 @@ def errors() -> str | None:
         return error.mend
     except (rtk.NotRecorded, rtk.errors.NotRecorded) as lacking:
         return lacking.mend
-    except (rtk.errors.UnsafeStore, rtk.errors.ServedModelChanged, rtk.errors.StoreError) as error:
+    except (rtk.errors.NewerStore, rtk.errors.UnsafeStore) as error:
+        assert_type(error.mend, str | None)
+    except (rtk.errors.ServedModelChanged, rtk.errors.StoreError) as error:
         return error.mend
-    except rtk.errors.SampleError as error:
+    except (rtk.SampleError, rtk.errors.SampleError) as error:
         return f"{error.kind}, {len(error.arrived)} arrived"
     except (rtk.errors.MissingExtra, rtk.errors.WeightsError, rtk.errors.EngineError) as error:
         return error.mend

@@ -1,0 +1,5 @@
+"""`rtk doctor`."""
+
+
+def doctor() -> None:
+    """…"""
