@@ -127,12 +127,13 @@ def bar(what: str) -> Iterator[Callable[..., None]]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task, shown = progress.add_task(what, total=None), 0.0
+        task, shown, said = progress.add_task(what, total=None), 0.0, what
 
         def step(done: int, total: int | None, description: str = what) -> None:
-            nonlocal shown
-            if not progress.disable and (now := time.monotonic()) >= shown + _LOOKS:
-                shown = now
+            nonlocal shown, said
+            now = time.monotonic()
+            if not progress.disable and (now >= shown + _LOOKS or description != said):
+                shown, said = now, description
                 progress.update(task, completed=done, total=total, description=description)
 
         yield step

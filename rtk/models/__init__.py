@@ -9,6 +9,7 @@ from rtk.models.free_text import TextAdapter
 from rtk.models.lines import LinesAdapter
 from rtk.models.lm import LM, lost
 from rtk.models.loop import on_background, refuse_on_background, submit
+from rtk.models.pinging import Ping
 from rtk.models.streaming import Voice, unstreamed, voice_of
 from rtk.models.wire import Completion, Fault, Transport, fault_of_status
 
@@ -21,6 +22,7 @@ __all__ = [
     "Gathered",
     "Gathering",
     "LinesAdapter",
+    "Ping",
     "TextAdapter",
     "Transport",
     "Voice",

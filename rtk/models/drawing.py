@@ -247,10 +247,26 @@ class Drawer:
     async def _keep_all(
         self, request: Request, flight: _Flight, claimed: list[Address], got: list[Completion], seconds: float
     ) -> None:
-        """Store what came. Until then it stays claimed: whoever claims it next finds it there."""
+        """Store what came. Until then it stays claimed: whoever claims it next finds it there.
+
+        Raises:
+            StoreError: where one of them could not be stored; the others have landed.
+        """
         try:
             pairs = zip(claimed, got, strict=False)
-            await asyncio.gather(*(self._keep(request, flight, address, one, seconds) for address, one in pairs))
+            samples = [self._sample(address, one, one.seconds or seconds) for address, one in pairs]
+            writer = self.desk.writer
+            if writer is None:
+                for sample in samples:
+                    flight.aboard[sample.address].land(sample)
+                return
+            stored = [writer.write(request, sample) for sample in samples]
+            await asyncio.wait(stored)
+            for sample, future in zip(samples, stored, strict=True):
+                if future.exception() is None:
+                    flight.aboard[sample.address].land(future.result())
+            for future in stored:
+                future.result()
         finally:
             self.desk.release(claimed)
 
@@ -290,12 +306,6 @@ class Drawer:
         if not got:
             raise EndpointError("a transport gave no completion and no error", mend="this is a bug of rtk: report it")
         return got, time.perf_counter() - started
-
-    async def _keep(self, request: Request, flight: _Flight, address: Address, one: Completion, seconds: float) -> None:
-        sample = self._sample(address, one, one.seconds or seconds)
-        writer = self.desk.writer
-        kept = sample if writer is None else await writer.write(request, sample)
-        flight.aboard[address].land(kept)
 
     def _sample(self, address: Address, one: Completion, seconds: float) -> Sample:
         return Sample(

@@ -79,6 +79,11 @@ class Pool:
         self._connector: _Connector | None = None
         self._reached = False  # an endpoint that has answered once and is gone may come back
 
+    @property
+    def reached(self) -> bool:
+        """Whether anything has ever answered there."""
+        return self._reached
+
     async def post(self, path: str, body: bytes) -> dict[str, Any]:
         """One request, and the JSON object it is answered with.
 
@@ -118,8 +123,8 @@ class Pool:
         _carrier.set(None)
         begun = False
         try:
-            way = {"method": "GET", "allow_redirects": False} if body is None else {"method": "POST"}
-            async with session.request(url=self._url + path, data=body, **way) as reply:
+            method, goes_on = ("GET", False) if body is None else ("POST", True)
+            async with session.request(method, self._url + path, data=body, allow_redirects=goes_on) as reply:
                 begun = self._reached = True
                 if reply.status < 400:
                     return await read(reply)

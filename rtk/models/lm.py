@@ -21,12 +21,13 @@ from dspy.utils.callback import with_callbacks
 from rtk.budget import Ceiling, current_budgets
 from rtk.errors import BudgetSpent, ModelError, SampleError, UnsupportedParameter
 from rtk.events import hearers, watchers
-from rtk.models import embedded, endpoints, history
+from rtk.models import embedded, endpoints, history, pinging
 from rtk.models.asking import Ask, Gathered
 from rtk.models.capabilities import Capabilities, capabilities
 from rtk.models.endpoints import Way
 from rtk.models.fields import OWN, heard, refuse_dropped, refuse_fixed, rollout_id
 from rtk.models.outputs import outputs, reply_body, usage
+from rtk.models.pinging import Ping
 from rtk.models.prices import hourly, pricing
 from rtk.models.retries import retries as patience
 from rtk.models.source import Source
@@ -168,6 +169,21 @@ class LM(dspy.LM):
         process = os.getpid()
         made._source = made._source.through(lambda: WrappedWire(lm, kwargs["concurrency"], process))
         return made
+
+    def ping(self, *, deadline: float = 120.0) -> Ping:
+        """Ask the model for real whether it answers, what it honours (`n`, `seed`, `logprobs`, …) and how fast it is.
+
+        Some eight short samples, which no store or recording is asked for or told of, and which the budgets in force
+        are charged for. An endpoint that does not answer is no error: the `Ping` says so, and what to do about it.
+
+        Args:
+            deadline: seconds in all; what is not known by then is None. A server may have to load the model first.
+        """
+        return pinging.ping(self, lost, deadline)
+
+    async def aping(self, *, deadline: float = 120.0) -> Ping:
+        """The same, awaited."""
+        return await pinging.aping(self, lost, deadline)
 
     def through(self, transport: Transport) -> LM:
         """A copy of this LM whose requests go another way: to a transport of your own. It keeps and reads nothing."""

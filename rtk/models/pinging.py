@@ -124,9 +124,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return (
-        "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value >= 0.1 else f"{value:.3f}"
-    )
+    return "–" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------
@@ -301,7 +299,7 @@ class _Pinging:
         parts: list[SamplePart] = []
         (sample,) = await self._draw(hear=parts.append)
         if sample.usage.seconds and sample.usage.completion_tokens:
-            self._rate = sample.usage.completion_tokens / sample.usage.seconds
+            self._rate = round(sample.usage.completion_tokens / sample.usage.seconds, 1)
         return (True, "") if len(parts) > 1 else (False, "it comes whole")
 
 

@@ -24,17 +24,13 @@ class Writer:
     _task: asyncio.Task[None] | None = None
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rtk-store"))
 
-    async def write(self, request: Request, sample: Sample) -> Sample:
-        """Store a sample; the one that is now at its address (another writer may have been first).
-
-        Raises:
-            StoreError: where the store cannot take it.
-        """
+    def write(self, request: Request, sample: Sample) -> asyncio.Future[Sample]:
+        """Store a sample; the one that is at its address then (another writer may have been first), or the error."""
         future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(request, []).append((sample, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush())
-        return await asyncio.shield(future)
+        return future
 
     async def _flush(self) -> None:
         while self._waiting:

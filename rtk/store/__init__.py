@@ -9,7 +9,7 @@ from rtk.store.disk import TextDisk
 from rtk.store.exchange import Merged, Verified, verified
 from rtk.store.ingest import Ingested
 from rtk.store.overview import Held, Tally
-from rtk.store.paths import default_path
+from rtk.store.paths import default_path, size_of, whole_path
 from rtk.store.recordings import Recording, current_recording, recording
 from rtk.store.store import DamagedSample, SampleStore
 
@@ -27,5 +27,7 @@ __all__ = [
     "current_recording",
     "default_path",
     "recording",
+    "size_of",
     "verified",
+    "whole_path",
 ]

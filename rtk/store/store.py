@@ -134,10 +134,11 @@ class SampleStore:
     def _settle(self, request: Request, given: list[Written], kept: dict[str, Sample], damaged: dict[str, str]) -> None:
         """Within a transaction: write what is not there, and keep in mind what is."""
         new: dict[str, tuple[Sample, str]] = {}
+        found = self._database.several([row for row, _, _ in given])
         for row, sample, text in given:
             if row in kept or row in new:
                 continue
-            stored = self._database.row(row)
+            stored = found.get(row)
             there, damage = (None, "") if stored is None else _read_sample(row, stored)
             if there is not None:
                 kept[row] = there
@@ -147,15 +148,14 @@ class SampleStore:
                 damaged[row] = damage
         if new:
             self._settle_request(request, [sample.served_model for sample, _ in new.values()])
-        for row, (_, text) in new.items():
-            self._database.set(row, text)
-            kept[row] = Sample.from_json(text)
+        self._database.put((row, text) for row, (_, text) in new.items())
+        kept |= {row: Sample.from_json(text) for row, (_, text) in new.items()}
 
     def _settle_request(self, request: Request, served: list[str | None]) -> None:
         row = request_row(request.key)
         stored = self._database.row(row)
         if stored is None or (stored != request.body.encode() and _read_request(row, stored)[0] is None):
-            self._database.set(row, request.body)
+            self._database.put([(row, request.body)])
         row = served_row(request.key)
         known = before = _text(self._database.row(row))
         for name in served:
@@ -165,7 +165,7 @@ class SampleStore:
                 raise _changed(request, known, name)
             known = name
         if known is not None and known != before:
-            self._database.set(row, known)
+            self._database.put([(row, known)])
 
     # --- what is there ----------------------------------------------------------------------------------------
 

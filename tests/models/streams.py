@@ -3,12 +3,35 @@
 import asyncio
 
 import dspy
+import pytest
 
-TEXT = "[[ ## reasoning ## ]]\nTwo and two are {}, as all know.\n\n[[ ## answer ## ]]\nfour (4)\n\n[[ ## completed ## ]]"
+import rtk
+
+TEXT = (
+    "[[ ## reasoning ## ]]\nTwo and two are {}, as all know.\n\n[[ ## answer ## ]]\nfour (4)\n\n[[ ## completed ## ]]"
+)
 FOUR = TEXT.format("four")
 OTHER = TEXT.format("a sum")
 FIELDS = {"reasoning": "Two and two are four, as all know.", "answer": "four (4)"}
 QUESTION = "2 + 2?"
+
+WAYS = {
+    "openai": ("openai/scripted", "openai", "direct"),
+    "openai through LiteLLM": ("openai/scripted", "openai", "litellm"),
+    "vLLM": ("hosted_vllm/scripted", "vllm", "direct"),
+    "vLLM through LiteLLM": ("hosted_vllm/scripted", "vllm", "litellm"),
+    "llama.cpp": ("openai/scripted", "llamacpp", "direct"),
+    "Ollama": ("ollama_chat/scripted", "ollama", "direct"),
+    "Ollama through LiteLLM": ("ollama_chat/scripted", "ollama", "litellm"),
+    "hosted": ("deepseek/scripted", "openai", "litellm"),
+}
+EACH_WAY = pytest.mark.parametrize(("model", "wire", "way"), WAYS.values(), ids=WAYS)
+BOTH = pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
+
+
+def at(server, model, way, **settings):
+    """An LM that reaches the server one way."""
+    return rtk.LM(model, api_base=server.url, api_key="any", transport=way, **settings)
 
 
 def streamed(fields=FIELDS, program=None, **settings):
