@@ -11,7 +11,7 @@ from rtk.models.lm import LM, lost
 from rtk.models.loop import on_background, refuse_on_background, submit
 from rtk.models.pinging import Ping
 from rtk.models.streaming import Voice, unstreamed, voice_of
-from rtk.models.wire import Completion, Fault, Transport, fault_of_status
+from rtk.models.wire import Completion, Fault, Streaming, Transport, fault_of_status
 
 __all__ = [
     "LM",
@@ -23,6 +23,7 @@ __all__ = [
     "Gathering",
     "LinesAdapter",
     "Ping",
+    "Streaming",
     "TextAdapter",
     "Transport",
     "Voice",

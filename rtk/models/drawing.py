@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from weakref import WeakValueDictionary
 
 from rtk.budget import count_lost, current_budgets
 from rtk.errors import EndpointError
@@ -142,13 +144,28 @@ class Desk:
             self.claims.release(group)
 
 
-_desks: dict[tuple[int, str], Desk] = {}  # `setdefault` is atomic; a lock could be held at a fork, for ever
+_desks: WeakValueDictionary[str, Desk] = WeakValueDictionary()  # a store that nobody draws into is let go
+_lock = threading.Lock()
 
 
 def desk(writer: Writer) -> Desk:
     """The one desk of a store in this process, by whatever path it was opened."""
-    place = (os.getpid(), os.path.realpath(writer.store.path))
-    return _desks.get(place) or _desks.setdefault(place, Desk(writer, claims=Claims(writer.store.path)))
+    place = os.path.realpath(writer.store.path)
+    with _lock:
+        found = _desks.get(place)
+        if found is None:
+            found = _desks[place] = Desk(writer, claims=Claims(writer.store.path))
+        return found
+
+
+def _renew() -> None:
+    """In a forked child: what is on its way is the parent's, and so is a lock that another thread held."""
+    global _desks, _lock
+    _desks, _lock = WeakValueDictionary(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 @dataclass(eq=False)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -28,7 +29,7 @@ def entry(
     asking again must not fill the memory.
     """
     whole = not drawn and len(samples) == len(ask.addresses)
-    store = ask.source.store if whole and ask.keep and ask.recording is None else None
+    store = ask.source.store.path if whole and ask.keep and ask.recording is None else None
     held = () if store is not None else tuple(samples)
     call = Call(model, ask.request, ask.addresses[0], len(ask.addresses), prompt, dict(kwargs), store, held)
     if whole:
@@ -43,7 +44,7 @@ class Call:
     """An ask, as its entry tells of it; entries of the same ask share one.
 
     Attributes:
-        store: where its samples are read again; None where they are held.
+        store: the folder where its samples are read again; None where they are held. An open store would stay so.
         held: the samples.
     """
 
@@ -53,7 +54,7 @@ class Call:
     count: int
     prompt: Any
     kwargs: dict[str, Any]
-    store: SampleStore | None
+    store: Path | None
     held: tuple[Sample, ...]
 
     def samples(self) -> Sequence[Sample]:
@@ -62,7 +63,7 @@ class Call:
             return self.held
         key, stream, start = self.first
         places = [start] * self.count if self.request.greedy else range(start, start + self.count)
-        found = self.store.read(key, stream, places)
+        found = SampleStore(self.store).read(key, stream, places) if self.store.exists() else {}
         return [found.get(index) or Sample(Address(key, stream, index), GONE) for index in places]
 
 

@@ -197,6 +197,11 @@ class LM(dspy.LM):
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Completions as DSPy expects them: a list of texts, or of dicts where there is more than text.
 
+        Under `dspy.streamify` a single sample is sent on while it is drawn, and kept as ever. One that is in the store
+        or the recording is sent word by word, so that listeners see its fields too. Where a stream breaks off and the
+        model, asked again, says something else, a `StatusMessage` says so, and nothing more is sent before the
+        prediction. Several samples come whole, and a warning says why. Tool calls come with the prediction.
+
         Raises:
             SampleError: where a sample of those asked for did not come; its `arrived` are those that did. They are
                 kept, so asking again draws the missing ones alone. (A strategy carries on with fewer.)

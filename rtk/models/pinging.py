@@ -37,7 +37,8 @@ _SCHEMA = {"type": "object", "properties": {"fact": {"type": "string"}}, "requir
 _FORMAT = {"type": "json_schema", "json_schema": {"name": "fact", "strict": True, "schema": _SCHEMA}}
 _OUR_OWN = ("seed", "logprobs", "top_logprobs", "response_format", "stop", "tools", "tool_choice", "grammar",
             "json_schema", "min_tokens")  # fmt: skip
-_TOKENS = 64  # of a sample
+_TOKENS, _MORE_TOKENS = 32, 96  # of a sample, and of one that must come to an end
+_APART = 1000  # indices between the samples of one request and the next
 _REFUSALS = ("status_400", "status_405", "status_422", "status_501")
 _LISTING_SECONDS = 5.0
 _SHOWN = 4  # names of models
@@ -171,8 +172,8 @@ class _NotTold(Exception):
 class _Pinging:
     """One ping: a few requests, one after the other, so that none slows another down.
 
-    Its samples lie in a stream that nobody else draws from, and no two of its requests share a key: a budget charges
-    each of them, and no cache on the way has seen them.
+    Its samples lie in a stream that nobody else draws from, each at an index of its own unless it is to share a seed,
+    and no two of its requests share a key: no cache on the way has seen them, and a budget charges each of them.
     """
 
     def __init__(self, lm: Pinged, deadline: float) -> None:
@@ -205,20 +206,23 @@ class _Pinging:
 
     async def _opened(self) -> Transport:
         """The way to the model, opened in a thread: it may have to import a library of the size of LiteLLM."""
-        source = self._ask(1, 0, {}).source
+        source = self._ask(1, None, {}).source
         return (await asyncio.to_thread(source.drawer, keep=False)).transport
 
-    def _ask(self, count: int, start: int, options: Mapping[str, Any]) -> Ask:
+    def _ask(self, count: int, start: int | None, options: Mapping[str, Any]) -> Ask:
         most = "max_completion_tokens" if "max_completion_tokens" in self._lm.kwargs else "max_tokens"
-        given = {**dict.fromkeys(_OUR_OWN), "temperature": 1.0, most: _TOKENS, "cache": False, **options}
+        tokens = _MORE_TOKENS if "response_format" in options else _TOKENS
+        given = {**dict.fromkeys(_OUR_OWN), "temperature": 1.0, most: tokens, "cache": False, **options}
         ask = self._lm.ask([{"role": "user", "content": _PROMPT}], given)
         self._requests += 1
         asked = ask.request
         request = Request.of(asked.model, asked.messages, asked.options, {"ping": self._requests})
-        place = addresses(request, self._stream, start, count)
+        place = addresses(request, self._stream, _APART * self._requests if start is None else start, count)
         return replace(ask, request=request, addresses=place, watchers=(), hearers=(), recording=None)
 
-    async def _gather(self, count: int, start: int, options: Mapping[str, Any], hear: Hearer | None = None) -> Gathered:
+    async def _gather(
+        self, count: int, start: int | None, options: Mapping[str, Any], hear: Hearer | None = None
+    ) -> Gathered:
         """Draw samples, which are charged and not kept.
 
         Raises:
@@ -231,7 +235,7 @@ class _Pinging:
 
     async def _first(self, lost: Lost) -> Sample:
         try:
-            gathered = await self._gather(1, 0, {})
+            gathered = await self._gather(1, None, {})
         except TimeoutError:
             raise EndpointError(
                 f"{self._lm.model!r} gave no reply within {self._deadline:g} s",
@@ -243,7 +247,9 @@ class _Pinging:
             raise ModelError(f"a budget of {gathered.stopped} is spent", mend="ping outside of it, or give it more")
         raise lost(self._lm.model, gathered)
 
-    async def _draw(self, count: int = 1, start: int = 0, hear: Hearer | None = None, **options: Any) -> list[Sample]:
+    async def _draw(
+        self, count: int = 1, start: int | None = None, hear: Hearer | None = None, **options: Any
+    ) -> list[Sample]:
         """Samples of one request; raises `_NotTold` where not all of them came."""
         try:
             gathered = await self._gather(count, start, options, hear)
@@ -292,7 +298,7 @@ class _Pinging:
         if _keeps_to_schema(sample.text):
             return True, ""
         if sample.finish_reason == "length":
-            return None, f"there was no end to it within {_TOKENS} tokens"
+            return None, f"there was no end to it within {_MORE_TOKENS} tokens"
         return False, "it was passed over"
 
     async def _streamed(self) -> tuple[bool | None, str]:

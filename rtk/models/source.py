@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from rtk.models.drawing import Desk, Drawer, desk
 from rtk.models.prices import Machine, Price
@@ -18,7 +19,8 @@ from rtk.models.writing import Writer
 from rtk.samples import Address, Sample
 from rtk.store import SampleStore, default_path
 
-_default_stores: dict[tuple[int, str], SampleStore] = {}  # no lock: it could be held at a fork, for ever
+# No lock: it could be held at a fork, for ever. Two stores of one folder do no harm.
+_default_stores: WeakValueDictionary[tuple[int, str], SampleStore] = WeakValueDictionary()
 
 
 def default_store() -> SampleStore:

@@ -66,6 +66,9 @@ class Voice:
         self._said: list[str] = []
         self._silent = False
 
+    def __repr__(self) -> str:
+        return f"Voice({str(self._address)!r})"
+
     # --- what is sent ---
 
     def words(self, came: Any) -> list[Any]:

@@ -36,7 +36,8 @@ _NO_LOCKS = {errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 class Claims:
     """The claims of this process on one store; one for each store and process.
 
-    Closing any handle of the file would drop all of a process's locks on it, so it is opened once and not closed.
+    Closing any handle of the file would drop all of a process's locks on it, so it is opened once, and closed when
+    nothing is claimed any more.
 
     Args:
         folder: the store's.
@@ -45,6 +46,7 @@ class Claims:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._file: int | None = None
+        self._held = set[Address]()
         self._works = sys.platform != "win32"
 
     def take(self, addresses: Sequence[Address]) -> list[Address]:
@@ -56,7 +58,12 @@ class Claims:
         if not self._works:
             return list(addresses)
         file = self._opened()
-        return [address for address in addresses if self._lock(file, address)]
+        try:
+            mine = [address for address in addresses if self._lock(file, address)]
+            self._held.update(mine)
+        finally:
+            self._close_idle()
+        return mine
 
     def release(self, addresses: Sequence[Address]) -> None:
         """Give claims back: the samples are stored, or nobody here draws them any longer."""
@@ -64,6 +71,13 @@ class Claims:
             for address in addresses:
                 with suppress(OSError):
                     fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(address))
+            self._held.difference_update(addresses)
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        if self._file is not None and not self._held:
+            os.close(self._file)
+            self._file = None
 
     def _lock(self, file: int, address: Address) -> bool:
         if sys.platform == "win32" or not self._works:

@@ -78,6 +78,7 @@ def models(folder):
         "Usage": sample.usage,
         "Stream": samples.Stream(1, (0, 2), 3),
         "SampleArrived": events.SampleArrived(sample, reused=True),
+        "SamplePart": events.SamplePart(address, "so"),
     }
 
 

@@ -1,6 +1,6 @@
 """Events: who watches is told, and harms nobody."""
 
-from rtk.events import SampleArrived, emit, watchers, watching
+from rtk.events import SampleArrived, emit, hearers, watchers, watching
 from rtk.samples import Address, Sample
 
 EVENT = SampleArrived(Sample(Address("k", "0", 0), "hi"), reused=False)
@@ -13,6 +13,13 @@ def test_watchers_see_what_happens_inside_their_block():
         emit(EVENT, watchers())
     emit(EVENT, watchers())
     assert seen == [EVENT]
+
+
+def test_who_listens_to_parts_is_told_apart_from_who_watches_samples():
+    """Each block may have either, both or none; inner ones add to outer ones."""
+    with watching(print, parts=repr), watching(parts=len), watching(str):
+        assert (watchers(), hearers()) == ((print, str), (repr, len))
+    assert (watchers(), hearers()) == ((), ())
 
 
 def test_a_watcher_that_fails_harms_nobody(caplog):

@@ -104,7 +104,7 @@ def test_parts_are_seen_while_the_rest_is_held(awaited):
     """The strategy waits on another loop than the one on which its sample is drawn."""
 
     async def watch(server, lm):
-        with dspy.context(lm=lm), server.hold(after=6):
+        with dspy.context(lm=lm), server.hold(after=9):
             stream = dspy.streamify(
                 rtk.ChainOfThought("question -> answer"),
                 stream_listeners=[dspy.streaming.StreamListener("reasoning")],
@@ -181,7 +181,7 @@ def test_who_stops_watching_ends_the_draw(awaited):
 
     async def glance(server, lm):
         begun = asyncio.Event()
-        with dspy.context(lm=lm), server.hold(after=6):
+        with dspy.context(lm=lm), server.hold(after=9):
             task = asyncio.create_task(watch(begun))
             await begun.wait()
             task.cancel()

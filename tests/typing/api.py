@@ -70,6 +70,9 @@ def surroundings() -> None:
         assert_type(replay, rtk.Recording)
     with rtk.replicate(3), rtk.watching(lambda event: arrived.append(event.reused)):
         rtk.ChainOfThought("question -> answer")(question="…")
+    heard: list[str] = []
+    with rtk.watching(parts=lambda part: heard.append(part.text + part.reasoning)):
+        rtk.ChainOfThought("question -> answer")(question="…")
 
 
 # --- budgets ---
