@@ -12,7 +12,7 @@ from rtk.cli.amounts import count, size
 from rtk.cli.output import UNKNOWN, as_json, bar, complain, table, tell
 
 if TYPE_CHECKING:
-    from rtk.models.doctor import Checkup, Kept, Place
+    from rtk.models import doctor as examination
 
 _HONOURED = {"n": "n", "seed": "seed", "logprobs": "logprobs", "response_format": "schema", "streaming": "streams"}
 """Fields of a `Ping`, and the columns that show them."""
@@ -35,12 +35,12 @@ def doctor(
 
     Only this machine is asked; a hosted model with --model, and then a few short samples are paid for.
     """
-    from rtk.models.doctor import check
+    from rtk.models import doctor as examination
 
     if api_base and not model:
         raise typer.BadParameter("it goes with --model", param_hint="--api-base")
     with bar("") as step:
-        found = check(model, api_base=api_base, remote=remote, ask=not quick, store=folder,
+        found = examination.check(model, api_base=api_base, remote=remote, ask=not quick, store=folder,
                       progress=lambda doing: step(0, None, doing))  # fmt: skip
     if json:
         as_json({**asdict(found), "healthy": found.healthy})
@@ -49,7 +49,7 @@ def doctor(
     raise typer.Exit(not found.healthy)
 
 
-def _show(found: Checkup, *, named: bool) -> None:
+def _show(found: examination.Checkup, *, named: bool) -> None:
     tell(", ".join(f"{name} {version}" for name, version in found.versions.items() if version) + "\n")
     table(("engine", "where", "state", _FOURTH), [_place(place) for place in found.places], cut=(_FOURTH,))
     for place in found.places:
@@ -77,21 +77,15 @@ tokens/s: written by one sample alone; several at once are faster in all"""
 
 
 def _place(place: Place) -> tuple[str, str, str, str]:
-    from rtk.models.pinging import listed
-
-    return place.engine, place.where, place.state, place.told or listed(place.serves)
+    return place.engine, place.where, place.state, place.brief
 
 
-def _asked(place: Place) -> list[str]:
-    from rtk.models.pinging import said
-
-    ping = place.ping
-    rate = getattr(ping, "tokens_per_second", None)
-    honoured = [said(getattr(ping, name)) for name in _HONOURED]
-    return [place.line, *honoured, UNKNOWN if rate is None else f"{rate:,.0f}"]
+def _asked(line: str, ping: Ping) -> list[str]:
+    rate = UNKNOWN if ping.tokens_per_second is None else f"{ping.tokens_per_second:,.0f}"
+    return [line, *map(ping.word, _HONOURED), rate]
 
 
-def _store(kept: Kept) -> None:
+def _store(kept: examination.Kept) -> None:
     if kept.error:
         complain("store", kept.error, kept.mend)
         return

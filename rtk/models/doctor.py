@@ -28,7 +28,7 @@ from rtk.models.lm import LM
 from rtk.models.loop import wait
 from rtk.models.ollama_wire import OllamaWire
 from rtk.models.openai_wire import OpenAIWire
-from rtk.models.pinging import Ping
+from rtk.models.pinging import Ping, listed
 from rtk.models.wire import Fault, Mends
 from rtk.shipped import DISTRIBUTION
 from rtk.store import SampleStore, default_path, size_of, whole_path
@@ -115,6 +115,11 @@ class Place:
     line: str = ""
     ping: Ping | None = None
 
+    @property
+    def brief(self) -> str:
+        """What is to be done, else the names of the models."""
+        return self.told or listed(self.serves)
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -163,7 +168,7 @@ class Checkup:
         return answers and self.store.error is None and self.store.writable
 
 
-def check(
+def checkup(
     model: str | None = None,
     *,
     api_base: str | None = None,

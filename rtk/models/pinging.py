@@ -83,7 +83,7 @@ class Ping:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """What there is to tell: a name, a word, and what it means."""
-        told = [("answers", said(self.answers), self.error or self._as())]
+        told = [("answers", self.word("answers"), self.error or self._as())]
         if self.mend and not self.answers:
             told.append(("mend", "", self.mend))
         if self.serves is not None:
@@ -92,10 +92,15 @@ class Ping:
             return told
         for name, meaning in ASKED.items():
             note = self.notes.get(name)
-            told.append((name, said(getattr(self, name)), f"{meaning}: {note}" if note else meaning))
+            told.append((name, self.word(name), f"{meaning}: {note}" if note else meaning))
         told.append(("seconds", _number(self.seconds), "until the first reply"))
         told.append(("tokens_per_second", _number(self.tokens_per_second), "written, one sample at a time"))
         return told
+
+    def word(self, name: str) -> str:
+        """What a field that says yes or no says, in a word."""
+        honoured = getattr(self, name)
+        return "–" if honoured is None else "yes" if honoured else "no"
 
     def _as(self) -> str:
         return f"as {self.served_model}" if self.served_model not in (None, self.model) else ""
@@ -110,11 +115,6 @@ class Ping:
         rows = [element("tr", element("th", name, scope="row"), *(element("td", cell) for cell in rest))
                 for name, *rest in self.rows()]  # fmt: skip
         return Markup(element("table", element("caption", self.model), element("tbody", *rows)))
-
-
-def said(honoured: bool | None) -> str:
-    """A yes, a no, or that it is not known."""
-    return "–" if honoured is None else "yes" if honoured else "no"
 
 
 def listed(names: Iterable[str]) -> str:
