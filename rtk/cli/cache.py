@@ -192,8 +192,10 @@ def merge(path: File, folder: Folder = None) -> None:
     with bar(f"merging {path}"):
         merged = store.merge(path)
     tell(f"{merged}; {count(store.count(), 'sample')} in {store.path}")
-    for address in merged.conflicts:
+    for address in merged.conflicts[:ON_A_SCREEN]:
         complain("in conflict", str(address))
+    if len(merged.conflicts) > ON_A_SCREEN:
+        tell(f"and {len(merged.conflicts) - ON_A_SCREEN:,} more in conflict", err)
     for key in merged.other_models:
         complain("another model", f"the samples of {key} are another model's than those here; none was added")
     raise typer.Exit(bool(merged.conflicts or merged.other_models))
@@ -245,6 +247,9 @@ def remove(
     chosen = {held.key: held.tally for held in found}
     for tally in chosen.values():
         total.add(tally)
+    if not chosen:
+        tell(f"no samples in {store.path}", err)
+        return
     what = f"{count(total.samples, 'sample')} of {count(total.requests, 'request')}"
     paid = f", {dollars(total)} dollars when drawn," if total.dollars else ""
     if not yes:

@@ -12,6 +12,7 @@ from rtk.cli.amounts import count, size
 from rtk.cli.output import UNKNOWN, as_json, bar, complain, table, tell
 
 if TYPE_CHECKING:
+    from rtk.models import Ping
     from rtk.models import doctor as examination
 
 _HONOURED = {"n": "n", "seed": "seed", "logprobs": "logprobs", "response_format": "schema", "streaming": "streams"}
@@ -55,11 +56,11 @@ def _show(found: examination.Checkup, *, named: bool) -> None:
     for place in found.places:
         if place.ping is not None and not place.ping.answers:
             complain(place.engine, place.ping.error or "", place.ping.mend)
-    asked = [place for place in found.places if place.ping is not None and place.ping.answers]
+    asked = [(place.line, place.ping) for place in found.places if place.ping is not None and place.ping.answers]
     if asked:
         tell("")
-        table(("model", *_HONOURED.values(), "tokens/s"), [_asked(place) for place in asked], right=("tokens/s",),
-              cut=("model",))  # fmt: skip
+        names = ("model", *_HONOURED.values(), "tokens/s")
+        table(names, [_asked(line, ping) for line, ping in asked], right=("tokens/s",), cut=("model",))
         tell(_LEGEND)
     tell("")
     _store(found.store)
@@ -76,7 +77,7 @@ schema: a JSON schema is kept to             streams: the text comes word by wor
 tokens/s: written by one sample alone; several at once are faster in all"""
 
 
-def _place(place: Place) -> tuple[str, str, str, str]:
+def _place(place: examination.Place) -> tuple[str, str, str, str]:
     return place.engine, place.where, place.state, place.brief
 
 

@@ -45,7 +45,7 @@ def tell(text: object, to: Console = out, style: str = "") -> None:
 
 def complain(kind: str, message: str, mend: str | None = None) -> None:
     """An error or a warning, and what to type next, which can be pasted."""
-    err.print(Text.assemble((f"{kind}: ", "bold red"), visible(message)), soft_wrap=True)
+    err.print(Text.assemble((f"{visible(kind)}: ", "bold red"), visible(message)), soft_wrap=True)
     if mend:
         tell(mend, err)
 
@@ -127,13 +127,13 @@ def bar(what: str) -> Iterator[Callable[..., None]]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task, shown, said = progress.add_task(what, total=None), 0.0, what
+        task, shown, said = progress.add_task(visible(what), total=None), 0.0, what
 
         def step(done: int, total: int | None, description: str = what) -> None:
             nonlocal shown, said
             now = time.monotonic()
             if not progress.disable and (now >= shown + _LOOKS or description != said):
                 shown, said = now, description
-                progress.update(task, completed=done, total=total, description=description)
+                progress.update(task, completed=done, total=total, description=visible(description))
 
         yield step

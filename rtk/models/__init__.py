@@ -5,7 +5,6 @@ Knows no strategy and no task.
 """
 
 from rtk.models.asking import NOT_DRAWN, Ask, Gathered, Gathering, agather, begun, gather, glimpse, whole
-from rtk.models.doctor import Checkup, Kept, Place, checkup
 from rtk.models.free_text import TextAdapter
 from rtk.models.lines import LinesAdapter
 from rtk.models.lm import LM, lost
@@ -18,22 +17,18 @@ __all__ = [
     "LM",
     "NOT_DRAWN",
     "Ask",
-    "Checkup",
     "Completion",
     "Fault",
     "Gathered",
     "Gathering",
-    "Kept",
     "LinesAdapter",
     "Ping",
-    "Place",
     "Streaming",
     "TextAdapter",
     "Transport",
     "Voice",
     "agather",
     "begun",
-    "checkup",
     "fault_of_status",
     "gather",
     "glimpse",

@@ -168,7 +168,7 @@ class Checkup:
         return answers and self.store.error is None and self.store.writable
 
 
-def checkup(
+def check(
     model: str | None = None,
     *,
     api_base: str | None = None,

@@ -173,8 +173,8 @@ class LM(dspy.LM):
     def ping(self, *, deadline: float = 120.0) -> Ping:
         """Ask the model for real whether it answers, what it honours (`n`, `seed`, `logprobs`, …) and how fast it is.
 
-        Some eight short samples, which no store or recording is asked for or told of, and which the budgets in force
-        are charged for. An endpoint that does not answer is no error: the `Ping` says so, and what to do about it.
+        Nine short samples, which no store or recording is asked for or told of, and which the budgets in force are
+        charged for. An endpoint that does not answer is no error: the `Ping` says so, and what to do about it.
 
         Args:
             deadline: seconds in all; what is not known by then is None. A server may have to load the model first.

@@ -151,6 +151,14 @@ def test_all_is_removed_and_the_disk_has_its_room_again(command, put, own_store)
     assert count(own_store) == 2
 
 
+def test_an_empty_store_asks_nothing(command, own_store):
+    """Where there is nothing to remove, to list or to count, that is said."""
+    SampleStore(own_store)
+    for arguments in (["rm", "--all"], ["ls"], ["stats"]):
+        ran = command("cache", *arguments)
+        assert (ran.status, ran.out, "no samples in" in ran.err) == (0, "", True)
+
+
 @pytest.mark.parametrize("arguments", [[], ["abc", "--all"], ["--model", "m", "--all"]])
 def test_it_must_be_said_what_is_removed(command, put, own_store, arguments):
     """Nothing, or two things at once, is an error; nothing is removed."""

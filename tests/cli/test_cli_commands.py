@@ -38,8 +38,14 @@ def test_it_says_its_version():
 def test_without_a_command_it_says_what_there_is():
     """The bare command names the commands."""
     shown = run()
-    assert "demo" in shown.stdout + shown.stderr
-    assert "model" in shown.stdout + shown.stderr
+    assert all(name in shown.stdout + shown.stderr for name in ("demo", "lab", "doctor", "cache", "model"))
+
+
+def test_help_comes_at_once():
+    """The command line loads no model's library until a command needs it."""
+    code = "import rtk.cli, sys; print(*({'dspy', 'litellm', 'pandas', 'aiohttp', 'diskcache'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_an_error_is_two_lines_and_no_traceback(tmp_path):

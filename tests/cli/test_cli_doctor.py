@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import random
 import re
 import sqlite3
@@ -212,6 +213,26 @@ def test_names_that_a_server_gives_do_nothing_to_a_terminal(command, monkeypatch
             ran = command("doctor", *arguments)
             assert "\x1b" not in ran.out + ran.err
             assert "[red]x[/]" in ran.out
+
+
+def test_a_bar_shows_a_stranger_s_name_as_it_is(monkeypatch):
+    """While a model is asked, what a terminal shows of its name steers nothing."""
+    with ScriptedServer(honest, wire="ollama", models=("\x1b]0;owned\x07[red]x[/]",)) as server:
+        monkeypatch.setenv("OLLAMA_API_BASE", server.url)
+        primary, secondary = pty.openpty()
+        process = subprocess.Popen([sys.executable, "-m", "rtk.cli", "doctor"], stdout=subprocess.DEVNULL,
+                                   stderr=secondary, env={**os.environ, "TERM": "xterm", "COLUMNS": "150"})  # fmt: skip
+        os.close(secondary)
+        raw = b""
+        try:
+            while part := os.read(primary, 1 << 16):
+                raw += part
+        except OSError:  # its end, as Linux tells it
+            pass
+        os.close(primary)
+        process.wait(60)
+    assert "asking ollama_chat/␛]0;owned␇[red]x[/]" in raw.decode()
+    assert b"\x1b]0;" not in raw
 
 
 # --- the store ----------------------------------------------------------------------------------------------------

@@ -18,7 +18,10 @@ ask = {{"question": "What is 2 + 2?"}}
 REPLY = "reasoning: 2 + 2 = 4\nanswer: 4\nthought: 4\nanalysis: fine\nverdict: sure"
 
 CALLS = {
-    "LM": 'rtk.LM.of(dspy.utils.DummyLM([{"answer": "4"}]), cache=False)("hello", n=1) and len(lm("hello", n=3))',
+    "LM": (
+        'rtk.LM.of(dspy.utils.DummyLM([{"answer": "4"}]), cache=False)("hello", n=1) and len(lm("hello", n=3))\n'
+        "lm.ping().answers"
+    ),
     "Budget": 'with rtk.Budget(samples=2) as budget: lm("hi", n=1)\nbudget.spent.samples',
     "BudgetSpent": 'try:\n    with rtk.Budget(samples=0): lm("hi")\nexcept rtk.BudgetSpent as over: over.limit\n1',
     "ChainOfThought": 'rtk.ChainOfThought("question -> answer: int")(**ask).answer',
@@ -77,7 +80,7 @@ CALLS = {
     "watching": 'seen = []\nwith rtk.watching(seen.append): lm("watched", n=2)\nlen(seen)',
 }
 AWAITED = {
-    "LM": 'len(await lm.acall("hello", n=3))',
+    "LM": 'len(await lm.acall("hello", n=3)), (await lm.aping()).answers',
     "ChainOfThought": '(await rtk.ChainOfThought("question -> answer: int").acall(**ask)).answer',
     "SelfConsistency": '(await rtk.SelfConsistency("question -> answer: int", samples=4).acall(**ask)).vote.winner',
     "TreeOfThoughts": '(await rtk.TreeOfThoughts("question -> answer: int", depth=1).acall(**ask)).answer',

@@ -16,6 +16,7 @@ from IPython.core.formatters import DisplayFormatter
 import rtk
 from rtk import answers, budget, deliberation, errors, events, samples, statistics, strategies, testing
 from rtk.experiments import Arm, Demo, measure
+from rtk.models import Ping, doctor
 
 PLACE = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
 SECRETS = ("sk-secret", "gpu-box", ":8000", "Bearer")
@@ -68,6 +69,8 @@ def models(folder):
         "LM.of": rtk.LM.of(dspy.LM("openai/NAME", **CONNECTION), store=folder),
         "copy": rtk.LM("openai/NAME", store=folder, **CONNECTION).copy(temperature=0.2),
         "LinesAdapter": rtk.LinesAdapter(),
+        "Ping": Ping("ollama_chat/NAME", True, serves=("NAME",), n=False, seed=True, notes={"n": "a request each"}),
+        "Place": doctor.Place("Ollama", "localhost:11434", "not running", "ollama serve"),
         "TextAdapter": rtk.TextAdapter("boxed"),
         "SampleStore": rtk.SampleStore(folder),
         "Recording": recording,

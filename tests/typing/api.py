@@ -18,7 +18,7 @@ import rtk
 def models(folder: Path) -> rtk.LM:
     """All that `rtk.LM` takes, and what its copies and calls are."""
     store = rtk.SampleStore(folder)
-    rtk.SampleStore(str(folder), timeout=5.0)
+    rtk.SampleStore(str(folder), timeout=5.0, make=False)
     with rtk.SampleStore() as default:
         assert_type(default.path, Path)
         assert_type(default.count(), int)
@@ -30,6 +30,10 @@ def models(folder: Path) -> rtk.LM:
     assert_type(lm.params, float | None)
     assert_type(rtk.LM.of(dspy.LM("openai/NAME"), store=store), rtk.LM)
     assert_type(lm.store, rtk.SampleStore)
+    ping = lm.ping(deadline=30.0)
+    assert_type((ping.answers, ping.n, ping.seed, ping.logprobs), tuple[bool, bool | None, bool | None, bool | None])
+    print(ping.error, ping.mend, ping.serves, ping.served_model, ping.response_format, ping.usage, ping.streaming)
+    print(ping.seconds, ping.tokens_per_second, ping.notes)
     lm.copy(temperature=1.0, rollout_id=3)
     lm("a prompt", n=8)
     lm(messages=[{"role": "user", "content": "a prompt"}], temperature=0.0)
@@ -47,7 +51,11 @@ def exchanges(store: rtk.SampleStore, folder: Path) -> None:
     assert_type((told.added, told.unused), tuple[int, list[str]])
     store.ingest("theirs.csv", "openai/NAME", temperature=0.2, options={"top_p": 0.9}, revision="2")
     store.ingest(folder / "theirs.jsonl", "openai/NAME", messages=lambda row: [{"role": "user", "content": row["q"]}])
-    assert_type(store.verify().ingested, int)
+    assert_type(store.verify(progress=print).ingested, int)
+    for held in store.overview("0a"):
+        assert_type((held.key, held.model, held.said), tuple[str, str, str])
+        assert_type(held.tally.samples + held.tally.tokens + store.remove(held.key), int)
+    assert_type(store.compact() + store.size, int)
     dspy.configure(adapter=rtk.TextAdapter())
     dspy.configure(adapter=rtk.TextAdapter("boxed"))
 
@@ -55,6 +63,7 @@ def exchanges(store: rtk.SampleStore, folder: Path) -> None:
 async def awaited(lm: rtk.LM, vote: rtk.SelfConsistency) -> None:
     """The async twins."""
     await lm.acall("a prompt", n=8)
+    assert_type((await lm.aping()).answers, bool)
     await vote.acall(question="…", budget=rtk.Budget(samples=8))
 
 
