@@ -49,6 +49,9 @@ class Claims:
         self._held = set[Address]()
         self._works = sys.platform != "win32"
 
+    def __repr__(self) -> str:
+        return f"Claims({str(self._path.parent)!r})"
+
     def take(self, addresses: Sequence[Address]) -> list[Address]:
         """Claim what no other process has claimed: those of the addresses that are this process's now.
 
