@@ -51,19 +51,11 @@ class TextAdapter(LinesAdapter):
         """The instructions, if they are not DSPy's own."""
         return "" if _DSPYS.fullmatch(signature.instructions) else signature.instructions
 
-    def format_user_message_content(
-        self,
-        signature: Signature,
-        inputs: dict[str, Any],
-        prefix: str = "",
-        suffix: str = "",
-        main_request: bool = False,
-    ) -> str:
-        """The input."""
+    def _asked(self, signature: Signature, inputs: dict[str, Any]) -> str:
+        """The input; several are lines, as ever."""
         given = [inputs[name] for name in signature.input_fields if name in inputs]
-        if len(given) != 1 or not isinstance(given[0], str):
-            return super().format_user_message_content(signature, inputs, prefix, suffix, main_request)
-        return "\n".join(part for part in (prefix, given[0], suffix) if part)
+        one = len(given) == 1 and isinstance(given[0], str)
+        return given[0] if one else super()._asked(signature, inputs)
 
     def format_assistant_message_content(
         self, signature: Signature, outputs: dict[str, Any], missing_field_message: str | None = None

@@ -55,7 +55,10 @@ class LinesAdapter(dspy.ChatAdapter):
         main_request: bool = False,
     ) -> str:
         """The inputs, a line each."""
-        return "\n".join(part for part in (prefix, _lines(signature.input_fields, inputs), suffix) if part)
+        return "\n".join(part for part in (prefix, self._asked(signature, inputs), suffix) if part)
+
+    def _asked(self, signature: Signature, inputs: dict[str, Any]) -> str:
+        return _lines(signature.input_fields, inputs)
 
     def format_assistant_message_content(
         self, signature: Signature, outputs: dict[str, Any], missing_field_message: str | None = None
