@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 
 import pytest
 
@@ -34,3 +35,25 @@ def held(path, samples):
     with rtk.recording(path, mode="replay") as recording:
         found = recording.find([sample.address for sample in samples])
     return [found.get(sample.address) for sample in samples]
+
+
+def forked(work):
+    """What `work()` gives, run in a forked child; None where the child ended without a word."""
+    reader, writer = FORK.Pipe(duplex=False)
+
+    def run():
+        try:
+            signal.alarm(60)
+            writer.send(work())
+        finally:
+            os._exit(0)
+
+    child = FORK.Process(target=run)
+    child.start()
+    writer.close()
+    try:
+        return reader.recv()
+    except EOFError:
+        return None
+    finally:
+        child.join(90)

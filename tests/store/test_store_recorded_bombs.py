@@ -3,12 +3,11 @@
 import gzip
 import json
 import os
-import signal
 import socket
 import sys
 
 import pytest
-from recorded import FORK, POSIX, REQUEST, drawn, record
+from recorded import POSIX, REQUEST, drawn, forked, record
 
 import rtk
 from rtk.errors import RecordingError
@@ -48,27 +47,16 @@ BOMBS = {
 
 def in_little_memory(work):
     """What `work()` says in a child that gets no more memory than `ENOUGH` on top of what it has."""
-    reader, writer = FORK.Pipe(duplex=False)
 
-    def run():
+    def limited():
         import resource
 
-        try:
-            signal.alarm(60)
-            with open("/proc/self/statm") as file:
-                held = int(file.read().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (held + ENOUGH, held + ENOUGH))
-            writer.send(work())
-        finally:
-            os._exit(0)
+        with open("/proc/self/statm") as file:
+            held = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + ENOUGH, held + ENOUGH))
+        return work()
 
-    child = FORK.Process(target=run)
-    child.start()
-    writer.close()
-    try:
-        return reader.recv()
-    finally:
-        child.join(90)
+    return forked(limited)
 
 
 @POSIX

@@ -7,7 +7,7 @@ import signal
 import threading
 
 import pytest
-from recorded import FORK, POSIX, REQUEST, drawn, held, note, record
+from recorded import FORK, POSIX, REQUEST, drawn, forked, held, note, record
 
 import rtk
 from rtk.errors import RecordingError
@@ -168,28 +168,6 @@ def test_an_endless_line_is_not_read_whole(tmp_path, monkeypatch):
 
 
 # --- a disk that cannot be written ---
-
-
-def forked(work):
-    """What `work()` gives, run in a forked child."""
-    reader, writer = FORK.Pipe(duplex=False)
-
-    def run():
-        try:
-            signal.alarm(60)
-            writer.send(work())
-        finally:
-            os._exit(0)
-
-    child = FORK.Process(target=run)
-    child.start()
-    writer.close()
-    try:
-        return reader.recv()
-    except EOFError:
-        return None
-    finally:
-        child.join(60)
 
 
 @POSIX

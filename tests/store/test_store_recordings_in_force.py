@@ -1,15 +1,13 @@
 """Recordings in force: which one holds where, when it is written, at the interpreter's end and after a fork."""
 
 import logging
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from recorded import FORK, POSIX, drawn, held, note, record
+from recorded import POSIX, drawn, forked, held, note, record
 
 import rtk
 from rtk.errors import RecordingError
@@ -28,28 +26,6 @@ def until(state, seconds=30.0):
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s for a state that did not come")
         time.sleep(0.005)
-
-
-def forked(work):
-    """What `work()` gives, run in a forked child."""
-    reader, writer = FORK.Pipe(duplex=False)
-
-    def run():
-        try:
-            signal.alarm(60)
-            writer.send(work())
-        finally:
-            os._exit(0)
-
-    child = FORK.Process(target=run)
-    child.start()
-    writer.close()
-    try:
-        return reader.recv()
-    except EOFError:
-        return None
-    finally:
-        child.join(60)
 
 
 # --- when it is written ---
