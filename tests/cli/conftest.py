@@ -1,6 +1,9 @@
 """What the tests of the command line share: a command run in this process, and a store with samples."""
 
 import io
+import os
+import pty
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -48,3 +51,25 @@ def put(own_store):
         return request.key
 
     return put
+
+
+@pytest.fixture
+def on_a_terminal():
+    """Run `rtk …` with one of its streams a terminal, and the other left unread; what the terminal was sent."""
+
+    def run(*arguments, stream="stdout", **variables):
+        primary, secondary = pty.openpty()
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: secondary}
+        process = subprocess.Popen([sys.executable, "-m", "rtk.cli", *arguments], stdin=secondary, **streams,
+                                   env={**os.environ, **variables})  # fmt: skip
+        os.close(secondary)
+        raw = b""
+        try:
+            while part := os.read(primary, 1 << 16):
+                raw += part
+        except OSError:  # its end, as Linux tells it
+            pass
+        os.close(primary)
+        return process.wait(60), raw
+
+    return run

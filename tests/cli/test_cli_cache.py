@@ -1,11 +1,7 @@
 """`rtk cache stats | ls | show`: what is kept, as a person, a pipe and a program read it."""
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -189,29 +185,23 @@ def test_a_damaged_entry_is_told_of(command, put, own_store):
 # --- on a terminal ------------------------------------------------------------------------------------------------
 
 
-def on_a_terminal(width, *arguments):
+@pytest.fixture
+def shown(on_a_terminal):
     """What `rtk cache …` writes to a terminal, with what only steers the cursor and the colours taken out."""
-    primary, secondary = pty.openpty()
-    variables = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(width)}
-    process = subprocess.Popen([sys.executable, "-m", "rtk.cli", "cache", *arguments], stdin=secondary,
-                               stdout=secondary, stderr=subprocess.DEVNULL, env=variables)  # fmt: skip
-    os.close(secondary)
-    raw = b""
-    try:
-        while part := os.read(primary, 1 << 16):
-            raw += part
-    except OSError:  # its end, as Linux tells it
-        pass
-    os.close(primary)
-    assert process.wait(60) == 0
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", raw.decode())
+
+    def run(width, *arguments):
+        status, raw = on_a_terminal("cache", *arguments, TERM="xterm-256color", COLUMNS=str(width))
+        assert status == 0
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", raw.decode())
+
+    return run
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_table_fits_the_terminal(put, width):
+def test_a_table_fits_the_terminal(put, shown, width):
     """No line is longer than the terminal is wide, numbers are whole, and no escape of a model's gets through."""
     put(HOSTILE + " 日本語の質問です" * 30, 1200, model="hosted_vllm/meta-llama/Llama-3.3-70B-Instruct-of-some-length")
-    said = on_a_terminal(width, "ls")
+    said = shown(width, "ls")
     assert "1,200" in said
     assert "18,000" in said
     assert "…" in said
@@ -219,8 +209,8 @@ def test_a_table_fits_the_terminal(put, width):
     assert not RAW.search(said)
 
 
-def test_a_screen_holds_the_newest(put):
+def test_a_screen_holds_the_newest(put, shown):
     """On a terminal fifty requests are listed, and how many more there are."""
     for number in range(52):
         put(f"question {number}")
-    assert len([line for line in on_a_terminal(100, "ls").splitlines() if "question" in line]) == 50
+    assert len([line for line in shown(100, "ls").splitlines() if "question" in line]) == 50

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import random
 import re
 import sqlite3
@@ -215,22 +214,11 @@ def test_names_that_a_server_gives_do_nothing_to_a_terminal(command, monkeypatch
             assert "[red]x[/]" in ran.out
 
 
-def test_a_bar_shows_a_stranger_s_name_as_it_is(monkeypatch):
+def test_a_bar_shows_a_stranger_s_name_as_it_is(monkeypatch, on_a_terminal):
     """While a model is asked, what a terminal shows of its name steers nothing."""
     with ScriptedServer(honest, wire="ollama", models=("\x1b]0;owned\x07[red]x[/]",)) as server:
         monkeypatch.setenv("OLLAMA_API_BASE", server.url)
-        primary, secondary = pty.openpty()
-        process = subprocess.Popen([sys.executable, "-m", "rtk.cli", "doctor"], stdout=subprocess.DEVNULL,
-                                   stderr=secondary, env={**os.environ, "TERM": "xterm", "COLUMNS": "150"})  # fmt: skip
-        os.close(secondary)
-        raw = b""
-        try:
-            while part := os.read(primary, 1 << 16):
-                raw += part
-        except OSError:  # its end, as Linux tells it
-            pass
-        os.close(primary)
-        process.wait(60)
+        _, raw = on_a_terminal("doctor", stream="stderr", TERM="xterm", COLUMNS="150")
     assert "asking ollama_chat/␛]0;owned␇[red]x[/]" in raw.decode()
     assert b"\x1b]0;" not in raw
 
