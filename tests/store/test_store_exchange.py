@@ -97,7 +97,14 @@ def test_samples_of_another_model_stay_out(tmp_path):
     assert (merged.added, merged.other_models) == (1, [request("q").key])
 
 
-@pytest.mark.parametrize("key", ["sk-proj-" + "a1B2" * 8, "hf_" + "x" * 34, "AKIA" + "A1" * 8, "Bearer " + "t0k" * 9])
+KEYS = [
+    "sk-proj-" + "a1B2" * 8, "hf_" + "x" * 34, "AIza" + "b" * 35, "AKIA" + "A1" * 8, "ASIA" + "A1" * 8,
+    *(f"gh{kind}_" + "c3" * 18 for kind in "pousr"), "github_pat_" + "d" * 60, "xoxb-" + "e" * 20, "gsk_" + "f" * 40,
+    "Bearer " + "t0k" * 9, "-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_what_looks_like_a_key_stops_an_export(tmp_path, key):
     """The line is named and the key is not; no file is written, and an old one stays as it was."""
     store = filled(tmp_path / "one", [("a", 0, "fine", 0), ("b", 0, f"use {key} here", 0)])
