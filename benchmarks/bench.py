@@ -311,6 +311,12 @@ class Report:
         return all(goal.met is not False for goal in self.goals)
 
 
+def conclude(made: Report, raw: Any, options: argparse.Namespace) -> None:
+    """Show a report and end the command; with `--strict`, with status 1 where a goal is missed."""
+    met = made.show(raw, options.json)
+    sys.exit(options.strict and not met)
+
+
 def machine_facts() -> dict[str, str]:
     """What a figure depends on besides the code."""
     with open("/proc/cpuinfo") as file:

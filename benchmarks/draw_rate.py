@@ -418,8 +418,7 @@ def main() -> None:
     parser.add_argument("--honours-n", action="store_true", help="the server gives n completions for n asked for")
     options = parser.parse_args()
     measured = measure(options)
-    met = report(options, *measured).show(measured[0].by_name, options.json)
-    sys.exit(options.strict and not met)
+    bench.conclude(report(options, *measured), measured[0].by_name, options)
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--different", action="store_true", help="P prompts, not one")
     options = parser.parse_args()
     figures = measure(options)
-    sys.exit(not report(options, figures).show(figures.by_name, options.json) and options.strict)
+    bench.conclude(report(options, figures), figures.by_name, options)
 
 
 if __name__ == "__main__":

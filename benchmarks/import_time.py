@@ -132,7 +132,7 @@ def main() -> None:
     parser.set_defaults(rounds=7)
     options = parser.parse_args()
     figures, sockets = measure(options)
-    sys.exit(not report(options, figures, sockets).show(figures.by_name, options.json) and options.strict)
+    bench.conclude(report(options, figures, sockets), figures.by_name, options)
 
 
 if __name__ == "__main__":

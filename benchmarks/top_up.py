@@ -224,7 +224,7 @@ def main() -> None:
     options = parser.parse_args()
     courses, absent, pythons = measure(options)
     made = report(options, courses, absent, pythons)
-    sys.exit(not made.show([vars(each) for each in courses], options.json) and options.strict)
+    bench.conclude(made, [vars(each) for each in courses], options)
 
 
 if __name__ == "__main__":

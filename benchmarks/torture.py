@@ -25,7 +25,6 @@ import json
 import multiprocessing
 import os
 import random
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -274,8 +273,7 @@ def main() -> None:
     figures = bench.Figures()
     for number, name in bench.rounds(options.rounds, bench.chosen(options.only, list(LABELS))):
         figures.add(name, **one_run(name, options, options.seed + number))
-    met = report(options, figures).show(figures.by_name, options.json)
-    sys.exit(options.strict and not met)
+    bench.conclude(report(options, figures), figures.by_name, options)
 
 
 # Children are forked by a server of their own that has everything loaded, and no thread: each begins at once.
