@@ -26,7 +26,6 @@ from rtk.models.wire import Completion, Fault, Transport
 from rtk.models.writing import Writer
 from rtk.samples import Address, Missing, Request, Sample, Usage
 from rtk.shipped import DISTRIBUTION
-from rtk.store import Claims
 
 
 def _version(distribution: str) -> str:
@@ -121,27 +120,26 @@ class Desk:
 
     writer: Writer | None
     flights: dict[Address, Landing] = field(default_factory=dict)
-    claims: Claims | None = None
 
     def claim(self, group: list[Address]) -> tuple[list[Address], list[Sample]]:
         """Of some samples of a stream: those that are this process's to draw, and what others have stored by now."""
-        if self.writer is None or self.claims is None:
+        if self.writer is None:
             return group, []
-        mine = self.claims.take(group)
+        mine = self.writer.claims.take(group)
         if not mine:
             return [], []
         try:
             there = self.writer.store.read(mine[0].key, mine[0].stream, [address.index for address in mine])
         except BaseException:
-            self.claims.release(mine)
+            self.release(mine)
             raise
-        self.claims.release([address for address in mine if address.index in there])
+        self.release([address for address in mine if address.index in there])
         return [address for address in mine if address.index not in there], list(there.values())
 
     def release(self, group: list[Address]) -> None:
         """Give claims back."""
-        if self.claims is not None:
-            self.claims.release(group)
+        if self.writer is not None:
+            self.writer.claims.release(group)
 
 
 _desks: WeakValueDictionary[str, Desk] = WeakValueDictionary()  # a store that nobody draws into is let go
@@ -154,7 +152,7 @@ def desk(writer: Writer) -> Desk:
     with _lock:
         found = _desks.get(place)
         if found is None:
-            found = _desks[place] = Desk(writer, claims=Claims(writer.store.path))
+            found = _desks[place] = Desk(writer)
         return found
 
 

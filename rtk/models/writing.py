@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rtk.errors import ServedModelChanged, UnsupportedParameter
 from rtk.samples import Request, Sample
-from rtk.store import SampleStore
+from rtk.store import Claims, SampleStore
 
 Waiting = tuple[Sample, "asyncio.Future[Sample]"]
 
@@ -20,9 +20,13 @@ class Writer:
     """The one writer to a store in this process; a thread of its own, so that no draw waits for the disk."""
 
     store: SampleStore
+    claims: Claims = field(init=False)
     _waiting: dict[Request, list[Waiting]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rtk-store"))
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.store.path)
 
     def write(self, request: Request, sample: Sample) -> asyncio.Future[Sample]:
         """Store a sample; the one that is at its address then (another writer may have been first), or the error."""

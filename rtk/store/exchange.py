@@ -59,8 +59,7 @@ class Verified:
     def __str__(self) -> str:
         more = [(self.ingested, "ingested"), (self.missing, "did not come"), (self.stops, "deadlines")]
         more.append((len(self.damaged), "damaged"))
-        told = "".join(f", {number:,} {what}" for number, what in more if number)
-        return f"{self.samples:,} samples of {self.requests:,} requests{told}"
+        return f"{self.samples:,} samples of {self.requests:,} requests{_besides(more)}"
 
 
 @dataclass
@@ -82,8 +81,12 @@ class Merged:
     def __str__(self) -> str:
         conflicts, others = len(self.conflicts), len(self.other_models)
         more = [(conflicts, "in conflict, the first kept"), (others, "requests of other models")]
-        told = "".join(f", {number:,} {what}" for number, what in more if number)
-        return f"{self.added:,} samples added, {self.there:,} were there{told}"
+        return f"{self.added:,} samples added, {self.there:,} were there{_besides(more)}"
+
+
+def _besides(counts: Iterable[tuple[int, str]]) -> str:
+    """What there is of other kinds, where there is any."""
+    return "".join(f", {number:,} {what}" for number, what in counts if number)
 
 
 def lines_of(store: Holder, where: Where | None) -> Iterator[str]:
