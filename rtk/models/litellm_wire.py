@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from time import monotonic
 from typing import Any, Literal
 
 from rtk.errors import UnsupportedParameter
 from rtk.models import litellm_stream, ollama_wire, openai_wire
+from rtk.models.litellm_connections import Connections
 from rtk.models.litellm_errors import fault
 from rtk.models.litellm_library import ask_nobody_about, library
 from rtk.models.secrets import hidden, hide_in_logs, secrets_of
@@ -80,7 +80,7 @@ class LiteLLMWire:
         keys = [client.get("api_key"), *(value for name, value in os.environ.items() if name.endswith("_API_KEY"))]
         self._secrets = secrets_of(client.get("extra_headers") or {}, client.get("api_base"), keys)
         self._reached = False
-        self._kept, self._used = 0, 0.0  # connections that LiteLLM keeps, and when one was last in use
+        self._connections = Connections()
         self._refuse_dropped: Callable[[dict[str, Any]], None] = refuse_dropped(model, client.get("api_base"))
         ask_nobody_about(model)
         hide_in_logs(self._secrets)
@@ -90,7 +90,7 @@ class LiteLLMWire:
     ) -> list[Completion]:
         """See `rtk.models.wire.Streaming.complete`."""
         heard: list[Any] = []
-        count, messages, idle = len(addresses), request.messages, self._takes_kept()
+        count, messages, since = len(addresses), request.messages, self._connections.take()
         try:
             reply = await library().acompletion(
                 model=self._model, messages=messages, num_retries=0, max_retries=0, drop_params=False, caching=False,
@@ -98,22 +98,15 @@ class LiteLLMWire:
                 **self._told(request, addresses), **({} if hear is None else litellm_stream.ASKED), **self._client,
             )  # fmt: skip
             self._reached = True
-            if hear is not None:
-                return await counted(request, await self._heard(reply, hear))
-            self._kept += 1
-            return await counted(request, self._read(reply, heard))
+            found = self._read(reply, heard) if hear is None else await self._heard(reply, hear)
+            self._connections.answered()
+            return await counted(request, found)
         except (*library().exceptions.LITELLM_EXCEPTION_TYPES, litellm_stream.Broken) as error:
-            failed = error
+            failed = self._explained(error, count, self._connections.idle(since))
+            self._connections.gone(failed)
         finally:
-            self._used = monotonic()
-        raise self._explained(failed, count, idle)  # here, so that LiteLLM's own chain of errors is not shown
-
-    def _takes_kept(self) -> float | None:
-        """Seconds for which the connection of a request has been idle, as far as can be told; None for a new one."""
-        if not self._kept:
-            return None
-        self._kept -= 1  # until the reply has come
-        return monotonic() - self._used
+            self._connections.let_go()
+        raise failed  # here, so that LiteLLM's own chain of errors is not shown
 
     def _told(self, request: Request, addresses: Sequence[Address]) -> dict[str, Any]:
         """The options as LiteLLM is given them."""

@@ -204,7 +204,7 @@ class ScriptedServer:
         """
         return self._traffic.release(count, where or (lambda received: True))
 
-    def wait_for(self, predicate: Callable[[ScriptedServer], bool], timeout: float = 10.0) -> None:
+    def wait_for(self, predicate: Callable[[ScriptedServer], bool], timeout: float = 60.0) -> None:
         """Sleep until `predicate(server)` holds; it is asked after each change. In a coroutine: `asyncio.to_thread`.
 
         Args:

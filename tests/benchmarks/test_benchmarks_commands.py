@@ -20,7 +20,7 @@ def importable(monkeypatch):
 
 def run(command, *arguments):
     done = subprocess.run(
-        [sys.executable, FOLDER / f"{command}.py", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, FOLDER / f"{command}.py", *arguments], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

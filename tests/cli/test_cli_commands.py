@@ -23,7 +23,7 @@ def command(*arguments):
 
 def run(*arguments, **environment):
     variables = {**os.environ, "COLUMNS": "150", **environment}
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, env=variables)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, env=variables)
 
 
 def demo(server, *more):
@@ -113,12 +113,12 @@ def test_ctrl_c_keeps_what_was_drawn_and_the_next_run_goes_on(own_store):
     with ScriptedServer(REPLY) as server:
         with server.hold():
             process = subprocess.Popen(command(*demo(server)), stderr=subprocess.PIPE, text=True)
-            server.wait_for(lambda s: s.held >= 2, timeout=60)  # two questions under way
+            server.wait_for(lambda s: s.held >= 2, timeout=300)  # two questions under way
             server.release(1)
             server.wait_for(lambda s: s.choices_served == 1)
             _until(lambda: SampleStore(own_store).count() == 1)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=300)
         paid = server.choices_served
         whole = run(*demo(server))
     assert process.returncode == 130, said

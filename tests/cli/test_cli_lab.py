@@ -23,7 +23,7 @@ from rtk.errors import RTKError
 from rtk.shipped import copy_notebooks, shipped
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60  # seconds until a state that should come counts as lost; nothing is ever waited out
+PATIENCE = 180  # seconds until a state that should come counts as lost; nothing is ever waited out
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
 QUIET = (
     "--no-browser",

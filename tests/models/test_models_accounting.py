@@ -80,7 +80,7 @@ def test_callers_at_once_pay_once_together(server):
         server.wait_for(lambda s: s.held == 1)
         server.release()
         for thread in threads:
-            thread.join(30)
+            thread.join(300)
     paid = [count for count in counts if count]
     assert sum(read for [(read, _)] in paid) == 10
     assert sorted(event.reused for event in events) == [False] * 2 + [True] * 14

@@ -140,7 +140,7 @@ def test_replies_in_any_order_give_the_same_addresses(order):
             for left, place in zip(range(5, -1, -1), order, strict=True):
                 server.release(where=lambda received, seed=seeds[place]: received.body["seed"] == seed)
                 server.wait_for(lambda s, left=left: s.in_flight == left)
-        texts = asked.result(30)
+        texts = asked.result(300)
         assert texts == [f"seed {Address('', '0', index).seed(1)}" for index in range(6)]
         assert lm(QUESTION, n=6) == texts
 

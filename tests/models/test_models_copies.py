@@ -145,7 +145,7 @@ def test_a_wrapped_lms_calls_fly_side_by_side(server):
         asking.start()
         server.wait_for(lambda s: s.held == 6)
         server.release()
-        asking.join(30)
+        asking.join(300)
     assert lm.store.count() == 6
 
 

@@ -200,7 +200,7 @@ def test_samples_in_flight_together_share_its_time(ticking):
             asking = threading.Thread(target=lm, args=(QUESTION,), kwargs={"n": 8})
             asking.start()
             server.wait_for(lambda s: s.held == 8)
-        asking.join(30)
+        asking.join(300)
     dollars = [usage.dollars for usage in usages(lm, 8)]
     assert sum(dollars) == pytest.approx(15)
     assert min(dollars) >= 1 / 8 - 1e-9  # nobody is in flight for less than a second of all eight

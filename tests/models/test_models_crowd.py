@@ -49,7 +49,7 @@ def ask_from_everywhere(lm, prompts, count):
         asked = [pool.submit(ask, prompt) for prompt in prompts]
         awaited = asyncio.run(ask_all())
         for prompt, one, other in zip(prompts, asked, reversed(awaited), strict=True):
-            told[prompt] = (one.result(60), other)
+            told[prompt] = (one.result(300), other)
     return told
 
 
@@ -124,7 +124,7 @@ def test_a_killed_run_started_again_draws_only_what_was_in_flight(own_store):
     with ScriptedServer(numbered()) as server:
         with server.hold():
             first = run(server)
-            server.wait_for(lambda s: s.held == 8, timeout=60)
+            server.wait_for(lambda s: s.held == 8, timeout=300)
             for answered in range(1, 15):
                 server.release(count=1)
                 server.wait_for(lambda s, due=answered: s.choices_served == due and s.held == 8)
@@ -172,12 +172,12 @@ def test_an_interrupt_keeps_what_was_drawn_and_leaves_no_hang(own_store, caught)
             process = subprocess.Popen(
                 [sys.executable, "-c", script, server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
-            server.wait_for(lambda s: s.held == 8, timeout=60)
+            server.wait_for(lambda s: s.held == 8, timeout=300)
             server.release(count=3)
             until(lambda: stored_in(own_store, 3))
             process.send_signal(signal.SIGINT)
             server.wait_for(lambda s: s.in_flight == 0)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=300)
     kept = everything(SampleStore(own_store))
     assert len(kept) >= 3
     if caught:
@@ -205,7 +205,7 @@ def test_an_interrupt_starts_no_more_calls_of_a_wrapped_lm():
     """Two of eight are on their way, which nobody can stop; the caller is back before they are, and no third begins."""
     with ScriptedServer(numbered()) as server, server.hold():
         process = subprocess.Popen([sys.executable, "-c", WRAPPED, server.url], stdout=subprocess.PIPE, text=True)
-        server.wait_for(lambda s: s.held == 2, timeout=60)
+        server.wait_for(lambda s: s.held == 2, timeout=300)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert process.stdout.readline() == "interrupted\n"
@@ -257,7 +257,7 @@ def test_a_fork_in_the_middle_of_draws_harms_nobody():
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(lm, f"parent {number}", n=4) for number in range(40)]
             told = [in_child(lambda number=number: len(lm(f"child {number}", n=3))) for number in range(4)]
-            texts = [one.result(60) for one in asked]
+            texts = [one.result(300) for one in asked]
     assert told == ["3"] * 4
     assert [len(one) for one in texts] == [4] * 40
     assert lm.store.count() == 40 * 4 + 4 * 3

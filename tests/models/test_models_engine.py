@@ -47,7 +47,7 @@ def ask(running, key=None, **fields):
         json.dumps(body).encode(),
         {"Authorization": f"Bearer {key or running.api_key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=120) as reply:
+    with urllib.request.urlopen(request, timeout=300) as reply:
         return json.load(reply)
 
 
@@ -156,7 +156,7 @@ sys.exit(not (status == 0 and again is first and fresh is not first and fresh.ru
 def test_a_process_with_engines_forks_ends_and_says_nothing(path, tmp_path):
     """Starting, failing, forking, closing and exiting write nothing to either stream and leave nobody waiting."""
     command = [sys.executable, "-c", QUIET, str(path), str(fake_gguf(tmp_path / "bad.gguf"))]
-    done = subprocess.run(command, capture_output=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 

@@ -41,7 +41,7 @@ print(len(told), lm.store.count())
 
 def pooled(way, url=""):
     """What the script prints to both streams."""
-    done = subprocess.run([sys.executable, "-c", POOLED, way, url], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", POOLED, way, url], capture_output=True, text=True, timeout=300)
     return done.stdout.split(), done.stderr
 
 

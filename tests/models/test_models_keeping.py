@@ -48,7 +48,7 @@ def test_what_is_kept_and_what_is_not_fly_together():
         with server.hold():
             asked = [pool.submit(lm, QUESTION, n=4, cache=cache) for cache in (True, False)]
             server.wait_for(lambda s: s.held == 3)
-        assert len({*asked[0].result(30), *asked[1].result(30)}) == 8
+        assert len({*asked[0].result(300), *asked[1].result(300)}) == 8
         assert server.peak_in_flight == 3
 
 

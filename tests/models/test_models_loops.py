@@ -58,7 +58,7 @@ def test_loops_in_several_threads_share_one_lm(server):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert found == [["reply 0", "reply 1", "reply 2"]] * 6
     assert server.choices_served == 3
 
@@ -84,7 +84,7 @@ def on_ours(call):
         assert on_background()
         return call()
 
-    return submit(run()).result(30)
+    return submit(run()).result(300)
 
 
 def test_a_sync_call_on_rtks_own_loop_is_refused(server):
@@ -107,7 +107,7 @@ def test_what_is_stored_is_given_on_rtks_own_loop_too(server):
 def test_an_awaited_call_works_on_rtks_own_loop(server):
     """A coroutine there may await any LM."""
     lm = over(server)
-    assert submit(lm.acall(QUESTION)).result(30) == ["reply 0"]
+    assert submit(lm.acall(QUESTION)).result(300) == ["reply 0"]
     assert not on_background()
 
 

@@ -55,7 +55,7 @@ def test_server_n_false_never_asks_for_several():
         server.release(count=4)
         server.wait_for(lambda s: s.held == 8)
         server.release()
-        asking.join(30)
+        asking.join(300)
     assert asked(server) == [1] * 12
     assert server.peak_in_flight == 8
     assert len(stored(lm, 12)) == 12
@@ -147,7 +147,7 @@ def test_a_server_that_ignores_n_costs_one_probe():
                 thread.start()
             server.wait_for(lambda s: s.held == 1)
         for thread in threads:
-            thread.join(30)
+            thread.join(300)
     assert (asked(server), lm.store.count()) == ([3, *[1] * 11], 12)
 
 

@@ -131,7 +131,7 @@ def test_a_store_is_one_by_whatever_path(threads, tmp_path):
         second = threads.submit(other, QUESTION)
         until(lambda: joined(one, 2))
         server.release()
-        assert first.result(30) == second.result(30) == ["reply 0"]
+        assert first.result(300) == second.result(300) == ["reply 0"]
 
 
 def test_overlapping_asks_draw_their_union(threads):
@@ -145,7 +145,7 @@ def test_overlapping_asks_draw_their_union(threads):
         assert [received.n for received in server.requests] == [4, 4]
         server.release(where=lambda received: received.index == 1)
         server.release()
-        assert eight.result(30)[:4] == four.result(30)
+        assert eight.result(300)[:4] == four.result(300)
     assert server.choices_served == 8
 
 

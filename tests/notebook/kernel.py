@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-PATIENCE = 60  # seconds until a state that should come counts as lost; nothing is ever waited out
+PATIENCE = 180  # seconds until a state that should come counts as lost; nothing is ever waited out
 
 
 class ThisInterpreter(KernelSpecManager):

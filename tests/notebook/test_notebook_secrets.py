@@ -100,7 +100,7 @@ def test_no_secret_is_in_a_notebook(tmp_path, monkeypatch, wire, way):
         cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS.split("---")]
         notebook = nbformat.v4.new_notebook(cells=cells)
         client = NotebookClient(
-            notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}},
+            notebook, timeout=300, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}},
             kernel_manager_class="jupyter_client.manager.AsyncKernelManager",
         )  # fmt: skip
         client.km = client.create_kernel_manager()

@@ -42,7 +42,7 @@ def test_processes_that_write_the_same_addresses_keep_the_union(tmp_path):
     ]
     for worker in workers:
         worker.start()
-    told = dict(results.get(timeout=120) for _ in workers)
+    told = dict(results.get(timeout=300) for _ in workers)
     for worker in workers:
         worker.join(60)
     with SampleStore(tmp_path) as store:

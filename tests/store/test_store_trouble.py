@@ -36,7 +36,7 @@ def elsewhere(mount, script, folder):
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount anything")
     command = [*apart, "sh", "-c", f'{mount} && exec "$@"', str(folder), sys.executable, "-c", script, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

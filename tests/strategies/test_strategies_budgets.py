@@ -167,7 +167,7 @@ def test_a_budget_of_seconds_ends_a_wait():
         running = started(
             lambda: rtk.SelfConsistency("question -> answer")(question="?", budget=rtk.Budget(seconds=0.5))
         )
-        found = running.result(30)
+        found = running.result(300)
         server.wait_for(lambda s: s.in_flight == 0)
     assert (found.answer, found.stopped) == (None, "seconds")
 

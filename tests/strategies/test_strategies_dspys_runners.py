@@ -8,7 +8,7 @@ import textwrap
 
 import dspy
 import pytest
-from scripted import choices, serving
+from scripted import PATIENCE, choices, serving
 
 import rtk
 from rtk.testing import ScriptedServer
@@ -104,11 +104,11 @@ def test_an_interrupt_ends_the_wait_and_keeps_what_was_drawn(program, tmp_path):
         environment = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         try:
-            server.wait_for(lambda s: s.held == 8, timeout=60)
+            server.wait_for(lambda s: s.held == 8, timeout=PATIENCE)
             server.release(count=3)
             assert [child.stdout.readline().strip() for _ in range(3)] == ["arrived"] * 3
             child.send_signal(signal.SIGINT)
-            out, err = child.communicate(timeout=60)
+            out, err = child.communicate(timeout=PATIENCE)
         finally:
             child.kill()
         assert (out.strip(), child.returncode) == ("interrupted", 0), err

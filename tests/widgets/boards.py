@@ -11,7 +11,7 @@ import dspy
 import rtk
 from rtk.widgets import VoteView
 
-PATIENCE = 60  # seconds until a state that should come counts as lost; nothing is ever waited out
+PATIENCE = 180  # seconds until a state that should come counts as lost; nothing is ever waited out
 SECRET = "sk-this-is-a-secret"
 SIGNATURE = "question -> answer"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 
-PATIENCE = 60  # seconds until a state that should come counts as lost; nothing is ever waited out
+PATIENCE = 180  # seconds until a state that should come counts as lost; nothing is ever waited out
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 
 # The server keeps to this machine and to its folder.
