@@ -6,7 +6,8 @@ steps were sync): what is stored should not depend on who asks. Sync and async, 
 take each step at the same moment.
 
 With `--cut-every K` the server breaks off every K-th reply in the middle: its samples were generated and would be
-billed though nothing arrived, so `lost` counts them apart; what a client then asks again shows as more requests.
+billed though nothing arrived, so `lost` counts them apart; what a client then asks again shows as more requests. rtk
+counts what may have been lost (`Spent.lost`), so never less: the column has the server's figure, and what rtk told.
 
 Contenders: `rtk.LM`, `dspy.LM`, cachesaver (`pip install cachesaver`, here or in one of `--peers`). cachesaver gives a
 *namespace* fresh samples each time and shares between namespaces, so each step has a namespace of its own, which is
@@ -46,9 +47,15 @@ def rtk_lm(settings: Settings) -> bench.Work:
 
     model, base = settings["model"]
     lm = rtk.LM(model, api_base=base, api_key="any", temperature=0.7, store=os.path.join(settings["place"], "rtk"))
-    return _asking(
+    work = _asking(
         lambda order: lm(order["prompt"], n=order["n"]), lambda order: lm.acall(order["prompt"], n=order["n"])
     )
+
+    def metered(order: dict[str, Any]) -> Any:
+        with rtk.Budget() as meter:
+            return work(order) | {"lost": meter.spent.lost}
+
+    return metered
 
 
 def dspy_lm(settings: Settings) -> bench.Work:
@@ -120,6 +127,13 @@ class Course:
     processes: int
     counts: list[dict[str, Any]] = field(default_factory=list)
     given: list[list[list[str]]] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)  # lost, as a client that counts them says
+
+    @property
+    def lost(self) -> str:
+        """Generated in vain: as the server counts, and as the client does."""
+        served = sum(count["lost"] for count in self.counts)
+        return f"{served}, told {sum(self.told)}" if self.told else str(served)
 
     @property
     def samples(self) -> list[int]:
@@ -140,10 +154,9 @@ class Course:
     def row(self) -> list[str]:
         """For the table."""
         cells = [f"{count['samples']} ({count['requests']})" for count in self.counts]
-        lost = sum(count["lost"] for count in self.counts)
         total = f"{sum(self.samples)} ({sum(count['requests'] for count in self.counts)})"
         ways = f"{self.way}, {'one process' if self.processes == 1 else f'{self.processes} at once'}"
-        return [LABELS[self.name], ways, *cells, total, str(lost), self.same]
+        return [LABELS[self.name], ways, *cells, total, self.lost, self.same]
 
 
 def course(server: ModelServer, name: str, way: str, processes: int, options: Any, python: str, to: Settings) -> Course:
@@ -160,9 +173,11 @@ def course(server: ModelServer, name: str, way: str, processes: int, options: An
             order = {"n": n, "way": now, "step": step, "prompt": f"{name} {way} {processes}: what is left of 24?"}
             for worker in workers:
                 worker.send(order)
-            texts = [worker.receive()["result"]["texts"] for worker in workers]
+            results = [worker.receive()["result"] for worker in workers]
+            texts = [result["texts"] for result in results]
             check(all(len(each) == n for each in texts), f"{name}, {way}: {[len(t) for t in texts]} samples, not {n}")
             found.given.append(texts)
+            found.told += [result["lost"] for result in results if "lost" in result]
             found.counts.append(server.control())
     check(found.counts[0]["samples"] >= 2, f"{name}, {way}: the server was not asked")
     return found
@@ -195,7 +210,7 @@ def measure(options: Any) -> tuple[list[Course], dict[str, str], dict[str, str]]
 def report(options: Any, courses: list[Course], absent: dict[str, str], pythons: dict[str, str]) -> Report:
     """The table."""
     serving = "one choice a request" if options.one_choice else "n honoured"
-    cut = f", every {options.cut_every}th reply cut" if options.cut_every else ""
+    cut = f", one reply in {options.cut_every} cut" if options.cut_every else ""
     made = Report(
         f"top_up: samples generated (HTTP requests), by the server's count; {options.wire}'s wire, {serving}{cut}",
         ["client", "way", *COLUMNS, "all", "lost", "same samples"], {k: str(v) for k, v in vars(options).items()},

@@ -21,7 +21,7 @@ KEY = "sk-conformance-key-that-must-not-be-stored"
 DIRECT, LITELLM = "direct", "litellm"
 
 FEATURES = ("n", "seed", "logprobs", "response_format", "top_k, min_p", "extra_body", "reasoning", "reasoning_effort",
-            "tools", "images", "usage", "price")  # fmt: skip
+            "tools", "images", "streaming", "usage", "price")  # fmt: skip
 
 _YES = dict.fromkeys(FEATURES, "yes")
 _LOCAL = {**_YES, "n": "one request", "price": "`price=`"}

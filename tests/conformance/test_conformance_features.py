@@ -263,6 +263,40 @@ def test_what_the_embedded_model_has_not_is_refused():
         lm(messages=[{"role": "user", "content": [image]}])
 
 
+# --- streaming ---
+
+
+@EVERY
+def test_a_sample_is_heard_while_it_is_drawn_and_stored_as_ever(site):
+    """In pieces that are the sample's text when put together; one that nobody listens to goes out without."""
+    parts, came = [], []
+    lm = site.lm()
+    with rtk.watching(came.append, parts=lambda part: parts.append((part, len(came)))):
+        lm(QUESTION)
+    (sample,) = (event.sample for event in came)
+    assert {(part.address, before) for part, before in parts} == {(sample.address, 0)}
+    assert len(parts) > 1
+    assert "".join(part.text for part, _ in parts) == sample.text
+    assert stored(lm, 1, QUESTION)[0] == sample
+    assert sample.usage.completion_tokens > 0
+    if site.server is not None:
+        lm("Name another.")
+        assert [bool(one.body.get("stream")) for one in site.server.requests] == [True, False]
+
+
+@ANY_SCRIPTED
+def test_what_a_stream_brings_is_what_a_whole_reply_brings(engine):
+    """Reasoning apart from the text, calls of tools, the end's reason, the usage."""
+    reply = Reply("It is <b>4</b>.", reasoning="two and two", tool_calls=[CALL], finish_reason="tool_calls")
+    with running(engine, reply) as site:
+        lm, twin = site.lm(), site.lm(cache=False)
+        with rtk.watching(parts=(parts := []).append):
+            heard = lm(QUESTION, tools=[TOOL])
+        assert heard == twin(QUESTION, tools=[TOOL])
+        assert site.server.count == 2
+    assert "".join(part.reasoning for part in parts) == "two and two"
+
+
 # --- the cost ---
 
 
