@@ -98,15 +98,16 @@ class LiteLLMWire:
                 **self._told(request, addresses), **({} if hear is None else litellm_stream.ASKED), **self._client,
             )  # fmt: skip
             self._reached = True
-            found = self._read(reply, heard) if hear is None else await self._heard(reply, hear)
+            completions = self._read(reply, heard) if hear is None else await self._heard(reply, hear)
             self._connections.answered()
-            return await counted(request, found)
+            return await counted(request, completions)
         except (*library().exceptions.LITELLM_EXCEPTION_TYPES, litellm_stream.Broken) as error:
-            failed = self._explained(error, count, self._connections.idle(since))
-            self._connections.gone(failed)
+            failed, idle = error, self._connections.idle(since)
         finally:
             self._connections.let_go()
-        raise failed  # here, so that LiteLLM's own chain of errors is not shown
+        found = self._explained(failed, count, idle)  # here, so that LiteLLM's own chain of errors is not shown
+        self._connections.gone(found)
+        raise found
 
     def _told(self, request: Request, addresses: Sequence[Address]) -> dict[str, Any]:
         """The options as LiteLLM is given them."""

@@ -156,25 +156,25 @@ async def test_the_same_module_works_on_another_loop():
     assert found.answer == "yes"
 
 
-def eight_of_four():
-    """Eight runs of a sync-only module that votes with four."""
-    return rtk.SelfConsistency(SyncOnly(rtk.SelfConsistency(SyncOnly(), samples=4)), samples=8)
+def nested(outer, inner):
+    """So many runs of a sync-only module that votes with so many."""
+    return rtk.SelfConsistency(SyncOnly(rtk.SelfConsistency(SyncOnly(), samples=inner)), samples=outer)
 
 
 def test_eight_times_four_nested_over_sync_only_modules_does_not_hang():
     """Programs that wait never take a place that those they wait for need, however few draws may be in flight."""
     with serving(choices(["a"]), concurrency=1) as server:
-        assert started(lambda: eight_of_four()(question="?")).result(PATIENCE).answer == "a"
+        assert started(lambda: nested(8, 4)(question="?")).result(PATIENCE).answer == "a"
         assert server.choices_served == 32
 
 
-def test_sixteen_threads_of_evaluate_over_eight_times_four_do_not_hang():
-    """Nor do they where DSPy runs sixteen such programs at once."""
+def test_sixteen_threads_of_evaluate_over_nested_votes_do_not_hang():
+    """Nor do they where DSPy runs sixteen such programs at once; hundreds more would only wait for Python."""
     examples = [dspy.Example(question=f"{i}?", answer="a").with_inputs("question") for i in range(16)]
     evaluate = dspy.Evaluate(devset=examples, metric=lambda example, pred, trace=None: pred.answer == "a")
     with serving(choices(["a"])) as server:
-        assert started(lambda: evaluate(eight_of_four(), num_threads=16)).result(PATIENCE).score == 100
-        assert server.choices_served == 16 * 32
+        assert started(lambda: evaluate(nested(4, 2), num_threads=16)).result(PATIENCE).score == 100
+        assert server.choices_served == 16 * 8
 
 
 async def test_many_programs_awaited_together_share_one_loop():
