@@ -11,6 +11,7 @@ import pytest
 TORTURE = Path(__file__).resolve().parents[2] / "benchmarks" / "torture.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
 @pytest.mark.parametrize("contender", ["rtk", "rtk-each"])
 def test_killed_processes_lose_nothing_and_pay_nothing_twice(contender, tmp_path):

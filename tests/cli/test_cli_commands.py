@@ -59,6 +59,7 @@ def test_an_error_is_two_lines_and_no_traceback(tmp_path):
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_not_taken_for_the_model(tmp_path):
     """A file of the right name and size is fetched anew; where that cannot be, the command fails."""
     known = weights.MODELS["smollm2-135m-instruct"]
@@ -108,6 +109,7 @@ def test_an_unreachable_endpoint_is_one_error():
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_drawn_and_the_next_run_goes_on(own_store):
     """An interrupt ends the run with status 130; the same command draws the rest only."""
     with ScriptedServer(REPLY) as server:

@@ -246,6 +246,7 @@ def test_a_store_that_cannot_be_used_is_told_of(command, monkeypatch, own_store)
     assert "name another store" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_the_embedded_model_is_asked():
     """With its weights here, the embedded model is the first line that can be typed."""

@@ -25,6 +25,7 @@ from rtk.shipped import copy_notebooks, shipped
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180  # seconds until a state that should come counts as lost; nothing is ever waited out
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+pytestmark = pytest.mark.slow
 QUIET = (
     "--no-browser",
     "--allow-root",

@@ -83,6 +83,7 @@ def test_processes_that_ask_at_once_pay_once(own_store, server_n):
     assert SampleStore(own_store).count() == 4
 
 
+@pytest.mark.slow
 def test_eight_processes_share_the_work(own_store):
     """Eight processes want the same 60 samples: each is paid by one of them, whoever, and stored once."""
     prompts = [f"question {number}" for number in range(20)]

@@ -97,6 +97,7 @@ def test_its_port_is_an_openai_compatible_server(prefix, transport):
     assert lm(QUESTION, n=3) == texts
 
 
+@pytest.mark.slow
 def test_the_strategies_run_live():
     """A chain, a vote and a tree over the same model, each under a budget that it keeps."""
     task = rtk.tasks.load("hidden_sequence", size=1, level=1)

@@ -158,6 +158,7 @@ sys.exit(not (status == 0 and again is first and fresh is not first and fresh.ru
 """
 
 
+@pytest.mark.slow
 @embedded
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_process_with_engines_forks_ends_and_says_nothing(path, tmp_path):

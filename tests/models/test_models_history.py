@@ -116,6 +116,7 @@ def test_an_entry_becomes_a_plain_dict_and_is_shared_by_copies(server):
         entry["another"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [False, True])
 def test_asking_again_and_again_takes_no_memory(strategy, tmp_path):
     """An ask of 32 long texts, repeated, leaves less than half a kilobyte: an entry in the history."""

@@ -285,6 +285,7 @@ async def test_it_is_awaited():
     assert told(ping) == dict.fromkeys(YES_OR_NO, True)
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_the_embedded_model_honours_all_of_it():
     """The model that comes with rtk says yes to everything, and is charged to nobody's store."""

@@ -80,6 +80,7 @@ def test_a_bomb_is_refused_early(tmp_path, kind):
     assert "gunzip" in mend if "times its size" in said else "record" in mend
 
 
+@pytest.mark.slow
 def test_a_bomb_may_be_unpacked_by_hand(tmp_path):
     """Samples that are all alike, of a trusted writer: unpacked, they are a recording like any other."""
     path = tmp_path / "a.jsonl.gz"

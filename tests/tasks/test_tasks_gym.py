@@ -76,6 +76,7 @@ EVALUATING = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVALUATING)
 def test_an_answer_is_never_run(name, tmp_path):
     """An answer that is code is wrong and has no effect, though the scorer would evaluate it."""
