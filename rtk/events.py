@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import dspy
-
 from rtk.samples import Address, Missing, Sample
 
 logger = logging.getLogger("rtk")
@@ -69,6 +67,8 @@ def watching(watcher: Watcher | None = None, *, parts: Hearer | None = None) -> 
     >>> with watching(arrived.append):
     ...     pass  # run a program here
     """
+    import dspy  # here and below: it takes seconds, and the store tells nobody of anything
+
     seen = watchers() if watcher is None else (*watchers(), watcher)
     heard = hearers() if parts is None else (*hearers(), parts)
     with dspy.context(rtk_watchers=seen, rtk_hearers=heard):
@@ -77,11 +77,15 @@ def watching(watcher: Watcher | None = None, *, parts: Hearer | None = None) -> 
 
 def watchers() -> tuple[Watcher, ...]:
     """Those who watch the calling code, outermost first."""
+    import dspy
+
     return dspy.settings.get("rtk_watchers") or ()
 
 
 def hearers() -> tuple[Hearer, ...]:
     """Those who listen to the parts of its samples, outermost first."""
+    import dspy
+
     return dspy.settings.get("rtk_hearers") or ()
 
 

@@ -21,7 +21,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-import dspy
 import msgspec
 
 from rtk._json import canonical, checksum
@@ -227,6 +226,8 @@ def addresses(request: Request, stream: Stream, start: int, count: int) -> list[
 
 def current_stream() -> Stream:
     """The stream the calling code runs in."""
+    import dspy  # here: it takes seconds, and who only looks at what is stored never comes by
+
     return dspy.settings.get("rtk_stream") or Stream()
 
 
@@ -240,6 +241,8 @@ def replicate(number: int) -> Iterator[None]:
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise ValueError(f"replicate({number!r}): a replicate is a whole number from 0 on")
+    import dspy
+
     with dspy.context(rtk_stream=Stream(number)):
         yield
 
