@@ -38,6 +38,8 @@ LOADED_LATE = {
     "vl_convert": "the extra 'notebook'",
     "xllamacpp": "the extra 'local'",
 }
+# Rooms that load DSPy where they use it: it takes seconds, and `rtk cache`, which only looks at samples, does without.
+LOADS_DSPY_LATE = {"samples", "events", "store"}
 # A command loads the rooms that it needs when it runs, so that `rtk --version` and `--help` answer at once.
 LOADS_ROOMS_LATE = {"cli"}
 

@@ -1,6 +1,7 @@
 """Floors: imports point down, never up, never sideways, and none hides inside a function."""
 
 import ast
+import subprocess
 import sys
 
 import house
@@ -20,7 +21,7 @@ def _hidden(found: house.Import) -> str | None:
     root, room = found.imported.split(".")[0], house.room_of(found.importer)
     if not found.late or root in house.LOADED_LATE or room == house.ROOF:
         return None
-    if root == "rtk" and room in house.LOADS_ROOMS_LATE:
+    if (root == "rtk" and room in house.LOADS_ROOMS_LATE) or (root == "dspy" and room in house.LOADS_DSPY_LATE):
         return None
     return f"{found} inside a function"
 
@@ -55,6 +56,13 @@ def test_what_may_be_loaded_late_is_loaded_late():
     }
     assert sorted(early & house.LOADED_LATE.keys()) == []
     assert sorted(sys.stdlib_module_names & house.LOADED_LATE.keys()) == []
+
+
+def test_what_only_looks_at_samples_loads_no_dspy():
+    """No file of those rooms imports it at its top, and nothing else that they import brings it."""
+    code = "import sys, rtk.store, rtk.events; print('dspy' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
 
 
 def test_rooms_enter_each_other_by_the_door():

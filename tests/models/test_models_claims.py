@@ -18,8 +18,11 @@ from rtk.errors import StoreError
 from rtk.store import SampleStore
 from rtk.testing import Reply, ScriptedServer
 
+pytestmark = pytest.mark.slow
+
 ASKING = """
 import json, sys, rtk
+
 settings = json.loads(sys.argv[2])
 prompts, n, start = settings.pop("prompts"), settings.pop("n"), settings.pop("start", 0)
 lm = rtk.LM("openai/scripted", api_base=sys.argv[1], api_key="any", **settings)
@@ -83,7 +86,6 @@ def test_processes_that_ask_at_once_pay_once(own_store, server_n):
     assert SampleStore(own_store).count() == 4
 
 
-@pytest.mark.slow
 def test_eight_processes_share_the_work(own_store):
     """Eight processes want the same 60 samples: each is paid by one of them, whoever, and stored once."""
     prompts = [f"question {number}" for number in range(20)]

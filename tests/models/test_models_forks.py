@@ -10,7 +10,10 @@ from serving import numbered
 from rtk.models import weights
 from rtk.testing import ScriptedServer
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
+    pytest.mark.slow,
+]
 
 POOLED = """
 import multiprocessing, sys, warnings

@@ -15,6 +15,8 @@ from rtk.errors import StoreError
 from rtk.samples import Request, Sample, Stream, addresses
 from rtk.store import SampleStore
 
+pytestmark = pytest.mark.slow
+
 REQUEST = Request.of("openai/small", [{"role": "user", "content": "2+2?"}], {"temperature": 0.7})
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -57,6 +59,7 @@ WRITER = """
 import sys
 from rtk.samples import Request, Sample, Stream, addresses
 from rtk.store import SampleStore
+
 request = Request.of("openai/small", [{"role": "user", "content": "2+2?"}], {"temperature": 0.7})
 store = SampleStore(sys.argv[1])
 for start in range(0, 10**6, 3):
