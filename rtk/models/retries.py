@@ -15,8 +15,6 @@ from rtk.models.wire import Fault
 
 T = TypeVar("T")
 
-_STALE = 32  # kept connections that one request may find closed; more of them are no accident
-
 
 @dataclass(frozen=True, slots=True)
 class Retries:
@@ -61,13 +59,12 @@ class Retries:
             raise self._too_late() from None
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]], until: float | None) -> T:
-        number = stale = 0
+        number = 0
         while True:
             try:
                 return await attempt()
             except Fault as fault:
-                if fault.kept and stale < _STALE:  # the connection's fault, not the request's
-                    stale += 1
+                if fault.kept:  # each time there is one kept connection less
                     continue
                 if not fault.retryable or number == self.attempts or (fault.retry_after or 0) > self.wait_asked:
                     raise
