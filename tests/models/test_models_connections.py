@@ -117,6 +117,16 @@ def test_many_kept_connections_closed_at_once_cost_nothing(transport):
 
 
 @WAYS
+def test_one_request_may_find_all_kept_connections_closed(transport):
+    """However many there are, it goes on to a fresh one."""
+    with closing(requests_each=1) as server:
+        lm = server.lm(retries=0, concurrency=64, transport=transport)
+        lm(QUESTION, n=64)
+        assert len(lm("another")) == 1
+        assert server.answered == 64 + 1
+
+
+@WAYS
 def test_a_fresh_connection_that_fails_is_a_fault(transport):
     """One that never answered was closed on purpose."""
     with closing(requests_each=0) as server:
