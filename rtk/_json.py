@@ -15,6 +15,8 @@ import pydantic
 
 from rtk.errors import UnsupportedParameter
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
 _IN_ORDER = frozenset({"extra_body", "functions", "properties", "response_format", "tools"})
 
 
@@ -27,7 +29,7 @@ def canonical(value: Any) -> str:
         UnsupportedParameter: for a value that JSON cannot hold, or text that is not valid Unicode.
     """
     try:
-        text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _encode(_plain(value))
         text.encode("utf-8")
     except (TypeError, ValueError, RecursionError, pydantic.PydanticUserError) as error:
         raise UnsupportedParameter(
@@ -38,11 +40,13 @@ def canonical(value: Any) -> str:
 
 
 def _plain(value: Any, in_order: bool = False) -> Any:
-    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
+    if type(value) in _AS_THEY_ARE:  # most are: no look at what they inherit
+        return value
+    if isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
         return int(value) if math.isfinite(value) and value == int(value) else value
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # a dict is known at once, any other mapping is searched for
         items = [(str(key), item) for key, item in value.items()]
         items = items if in_order else sorted(items, key=lambda pair: pair[0])
         return {key: _plain(item, in_order or key in _IN_ORDER) for key, item in items}

@@ -308,24 +308,28 @@ class Sample(NamedTuple):
 
     def to_json(self) -> str:
         """Canonical JSON with the schema and a checksum over the rest."""
-        usage, where = self.usage, self.address
-        value = {
-            "schema": SCHEMA,
-            "address": [where.key, where.stream, where.index],
-            "text": self.text,
-            "usage": [usage.prompt_tokens, usage.completion_tokens, usage.dollars, usage.seconds],
-            "reasoning": self.reasoning,
-            "finish_reason": self.finish_reason,
-            "logprobs": self.logprobs,
-            "tool_calls": self.tool_calls,
-            "served_model": self.served_model,
-            "drawn_at": self.drawn_at,
-            "versions": dict(self.versions),
-        }
-        rare = {"reasoning_tokens": usage.reasoning_tokens, "estimated": usage.estimated, "ingested": self.ingested,
-                "choices": usage.choices if usage.choices > 1 else None}  # fmt: skip
-        value |= {name: said for name, said in rare.items() if said is not None and said is not False}
-        rest = canonical(value)
+        usage = self.usage
+        stored = _Stored(
+            address=self.address,
+            choices=max(1, usage.choices),
+            drawn_at=self.drawn_at,
+            estimated=usage.estimated,
+            finish_reason=self.finish_reason,
+            ingested=self.ingested,
+            logprobs=_raw(self.logprobs),
+            reasoning=self.reasoning,
+            reasoning_tokens=usage.reasoning_tokens,
+            schema=SCHEMA,
+            served_model=self.served_model,
+            text=self.text,
+            tool_calls=_raw(self.tool_calls),
+            usage=(usage.prompt_tokens, usage.completion_tokens, _raw(usage.dollars), _raw(usage.seconds)),
+            versions=dict(sorted(self.versions)),
+        )
+        try:
+            rest = _encode(stored).decode()
+        except (TypeError, UnicodeError) as error:
+            raise UnsupportedParameter(f"a sample holds something that JSON cannot carry: {error}") from error
         at = rest.index("],") + 2  # behind the address, where the checksum's place is in the order of keys
         return f'{rest[:at]}"checksum":"{checksum(rest)}",{rest[at:]}'
 
@@ -350,27 +354,35 @@ _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # beyond it, a number in 
 _Amount = Annotated[float, msgspec.Meta(ge=0, lt=2**53)]
 
 
-class _Stored(msgspec.Struct, gc=False):
-    """A sample as it is stored; values of other types are refused."""
+class _Stored(msgspec.Struct, gc=False, kw_only=True, omit_defaults=True):
+    """A sample as it is stored, its keys in canonical order; values of other types are refused."""
 
-    schema: Literal[1]
     address: Address
-    text: str
-    usage: tuple[_Count, _Count, _Amount | None, _Amount]
-    reasoning: str | None
-    finish_reason: str | None
-    logprobs: Any
-    tool_calls: Any
-    served_model: str | None
-    drawn_at: str
-    versions: dict[str, str]
-    reasoning_tokens: _Count | None = None
-    estimated: bool = False
     choices: Annotated[int, msgspec.Meta(ge=1, lt=2**53)] = 1
+    drawn_at: str
+    estimated: bool = False
+    finish_reason: str | None
     ingested: bool = False
+    logprobs: Any
+    reasoning: str | None
+    reasoning_tokens: _Count | None = None
+    schema: Literal[1]
+    served_model: str | None
+    text: str
+    tool_calls: Any
+    usage: tuple[_Count, _Count, _Amount | None, _Amount]
+    versions: dict[str, str]
 
 
 _stored = msgspec.json.Decoder(_Stored)
+_encode = msgspec.json.Encoder().encode
+
+
+def _raw(value: Any) -> Any:
+    """What is canonical for a number or anything, where msgspec would write it its own way."""
+    return None if value is None else msgspec.Raw(canonical(value).encode())
+
+
 _new: Any = tuple.__new__  # a named tuple's own constructor takes three times as long, and this reads every sample
 
 

@@ -275,13 +275,13 @@ class Drawer:
                 for sample in samples:
                     flight.aboard[sample.address].land(sample)
                 return
-            stored = [writer.write(request, sample) for sample in samples]
-            await asyncio.wait(stored)
-            for sample, future in zip(samples, stored, strict=True):
-                if future.exception() is None:
-                    flight.aboard[sample.address].land(future.result())
-            for future in stored:
-                future.result()
+            kept = await writer.write(request, samples)
+            for sample in kept:
+                if isinstance(sample, Sample):
+                    flight.aboard[sample.address].land(sample)
+            for error in kept:
+                if isinstance(error, Exception):
+                    raise error
         finally:
             self.desk.release(claimed)
 

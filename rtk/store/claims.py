@@ -1,9 +1,10 @@
 """Claims: which samples of a store this process is drawing, so that no other process draws and pays them too.
 
 A claim is a lock of the operating system on one byte of the file `claims`, at an offset that stands for the address
-(POSIX `fcntl`, advisory record locking). The kernel gives it back when the process ends, however it ends: a holder that
-was killed keeps nothing. Nothing is ever written to the file. Threads of one process share its claims: among them it is
-for the one desk of the store (`rtk.models.drawing`) to draw a sample once.
+(POSIX `fcntl`, advisory record locking); samples that follow one another lie side by side, and one lock takes them all.
+The kernel gives it back when the process ends, however it ends: a holder that was killed keeps nothing. Nothing is ever
+written to the file. Threads of one process share its claims: among them it is for the one desk of the store
+(`rtk.models.drawing`) to draw a sample once.
 
 Where the file system has no locks, and on Windows, nothing is claimed: two processes that want the same new sample at
 the same moment may both pay for it, and the first writer's is kept.
@@ -62,7 +63,7 @@ class Claims:
             return list(addresses)
         file = self._opened()
         try:
-            mine = [address for address in addresses if self._lock(file, address)]
+            mine = [address for run in _runs(addresses) for address in self._lock_all(file, run)]
             self._held.update(mine)
         finally:
             self._close_idle()
@@ -71,9 +72,9 @@ class Claims:
     def release(self, addresses: Sequence[Address]) -> None:
         """Give claims back: the samples are stored, or nobody here draws them any longer."""
         if sys.platform != "win32" and self._works and self._file is not None:
-            for address in addresses:
+            for run in _runs(addresses):
                 with suppress(OSError):
-                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(address))
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, len(run), _offset(run[0]))
             self._held.difference_update(addresses)
             self._close_idle()
 
@@ -82,11 +83,17 @@ class Claims:
             os.close(self._file)
             self._file = None
 
-    def _lock(self, file: int, address: Address) -> bool:
+    def _lock_all(self, file: int, run: list[Address]) -> list[Address]:
+        """Those of a run that are this process's now: all at once, else one by one."""
+        if self._lock(file, run):
+            return run
+        return [address for address in run if self._lock(file, [address])] if len(run) > 1 else []
+
+    def _lock(self, file: int, run: list[Address]) -> bool:
         if sys.platform == "win32" or not self._works:
             return True
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(address))
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, len(run), _offset(run[0]))
         except OSError as error:
             if error.errno in _ELSEWHERE:
                 return False
@@ -118,6 +125,24 @@ class Claims:
         return False
 
 
+_STREAM_BITS, _INDEX_BITS = 38, 24
+"""Of an offset: what stands for the request and the stream, and what for the index; a file's offset has 63."""
+
+
+def _runs(addresses: Sequence[Address]) -> list[list[Address]]:
+    """The addresses in groups whose bytes lie side by side."""
+    runs: list[list[Address]] = []
+    for address in addresses:
+        last = runs[-1][-1] if runs else None
+        follows = last is not None and address.index == last.index + 1 and address[:2] == last[:2]
+        if follows and address.index % 2**_INDEX_BITS:
+            runs[-1].append(address)
+        else:
+            runs.append([address])
+    return runs
+
+
 def _offset(address: Address) -> int:
-    """The byte that stands for an address: 62 bits of its checksum. Two that collide merely wait for each other."""
-    return int(checksum(str(address))[:16], 16) >> 2
+    """The byte that stands for an address. Two that share one merely wait for each other."""
+    stream = int(checksum(f"{address.key}/{address.stream}")[:16], 16) >> (64 - _STREAM_BITS)
+    return (stream << _INDEX_BITS) + address.index % 2**_INDEX_BITS

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -232,3 +234,36 @@ def test_text_that_no_disk_can_carry_is_made_readable():
         lm = over(server)
         assert lm(QUESTION) == lm(QUESTION) == ["a?b"]
         assert server.count == 1
+
+
+# --- the end of the process ---
+
+HASTY = """
+import asyncio, sys
+import rtk
+from rtk.models import writing
+
+writing._APART = 3600.0  # what comes after the first sample waits for its commit as long as there is time
+
+
+async def hasty(lm):
+    await lm.acall("first")
+    asked = asyncio.create_task(lm.acall("last"))
+    while not lm._source.drawer(keep=True).desk.writer._waiting:
+        await asyncio.sleep(0.001)
+    raise KeyboardInterrupt
+
+
+lm = rtk.LM("openai/scripted", api_base=sys.argv[1], api_key="-", store=sys.argv[2])
+asyncio.run(hasty(lm))
+"""
+
+
+def test_a_process_that_ends_before_a_commit_loses_nothing(tmp_path):
+    """What had come when it was interrupted is stored before it goes, late as that is for threads."""
+    with ScriptedServer(numbered()) as server:
+        command = [sys.executable, "-c", HASTY, server.url, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert "KeyboardInterrupt" in done.stderr
+        with rtk.SampleStore(tmp_path) as store:
+            assert {store.read(address.key, "0")[0].text for address in store.addresses()} == {"reply 0", "reply 1"}

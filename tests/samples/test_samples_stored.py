@@ -48,6 +48,32 @@ def test_bytes_lost_or_added_are_noticed_or_change_nothing(start, end, between):
         assert changed != STORED
 
 
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+amounts = st.floats(0, 2**52, exclude_max=True)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    texts, values, st.none() | texts, st.none() | amounts, amounts, st.none() | st.integers(0, 9), st.booleans(),
+    st.integers(1, 3), st.dictionaries(texts, texts, max_size=3),
+)  # fmt: skip
+def test_a_sample_is_stored_as_canonical_json(text, value, maybe, dollars, seconds, reasoned, flag, choices, versions):
+    """One text for one sample: what is written is `canonical` of what it says, the checksum in its place."""
+    usage = Usage(1, 2, dollars, seconds, reasoned, flag, choices)
+    sample = SAMPLE._replace(
+        text=text, logprobs=value, tool_calls=value, reasoning=maybe, usage=usage, ingested=flag,
+        versions=tuple(versions.items()),
+    )  # fmt: skip
+    said = json.loads(sample.to_json())
+    assert sample.to_json() == canonical(said)
+    assert said.pop("checksum") == checksum(canonical(said))
+    assert Sample.from_json(sample.to_json()).to_json() == sample.to_json()
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_sample_laid_out_anew_is_the_same_sample(indent):
     """Other blanks, another order of keys and escaped letters are read as what they say."""
