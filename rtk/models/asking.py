@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import dspy
@@ -70,12 +70,12 @@ class Gathered:
     stopped: str | None = None
     budget: Budget | None = None
 
-    @property
+    @cached_property
     def samples(self) -> list[Sample]:
         """The samples that came, in order."""
         return [result for result in self.results if isinstance(result, Sample)]
 
-    @property
+    @cached_property
     def missing(self) -> list[Missing]:
         """Those that did not."""
         return [result for result in self.results if isinstance(result, Missing)]
@@ -346,7 +346,7 @@ def whole(ask: Ask) -> Gathered | None:
         first, places = places[0], [address.index for address in places]
         found = ask.source.store.read(first.key, first.stream, places)
     samples = [found.get(place) for place in places]
-    return _settled(ask, samples) if all(isinstance(one, Sample) for one in samples) else None
+    return _settled(ask, samples) if set(map(type, samples)) == {Sample} else None
 
 
 def _settled(ask: Ask, samples: list[Any]) -> Gathered | None:
