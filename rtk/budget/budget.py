@@ -285,6 +285,8 @@ def admit(budgets: Sequence[Budget], address: Address, ceiling: Ceiling, *, firs
         first: whether it is the first of its ask; an ask without a bound on its tokens is decided at its first.
         timed: whether the clock counts.
     """
+    if not budgets:
+        return "yes"
     with _Locks(budgets):
         verdicts = [budget._verdict(address, ceiling, first, timed) for budget in reversed(budgets)]
         refused = [verdict for verdict in verdicts if isinstance(verdict, tuple)]

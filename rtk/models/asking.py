@@ -184,8 +184,9 @@ class Gathering:
         self.found[address] = result
         if reused and isinstance(result, Sample):
             self.reused.add(address)
-        cost = Cost.of(result.usage, self.ask.source.parameters) if isinstance(result, Sample) else None
-        ledger.settle(self.ask.budgets, address, cost, reused=reused)
+        if self.ask.budgets:
+            cost = Cost.of(result.usage, self.ask.source.parameters) if isinstance(result, Sample) else None
+            ledger.settle(self.ask.budgets, address, cost, reused=reused)
         emit(SampleArrived(result, reused), self.ask.watchers)
 
     # --- drawing, on rtk's loop ---

@@ -268,8 +268,8 @@ class Drawer:
             StoreError: where one of them could not be stored; the others have landed.
         """
         try:
-            pairs = zip(claimed, got, strict=False)
-            samples = [self._sample(address, one, one.seconds or seconds) for address, one in pairs]
+            pairs, now = zip(claimed, got, strict=False), datetime.now(UTC).isoformat(timespec="milliseconds")
+            samples = [self._sample(address, one, one.seconds or seconds, now) for address, one in pairs]
             writer = self.desk.writer
             if writer is None:
                 for sample in samples:
@@ -322,7 +322,7 @@ class Drawer:
             raise EndpointError("a transport gave no completion and no error", mend="this is a bug of rtk: report it")
         return got, time.perf_counter() - started
 
-    def _sample(self, address: Address, one: Completion, seconds: float) -> Sample:
+    def _sample(self, address: Address, one: Completion, seconds: float, now: str) -> Sample:
         return Sample(
             address=address,
             text=one.text,
@@ -335,7 +335,7 @@ class Drawer:
             logprobs=one.logprobs,
             tool_calls=one.tool_calls,
             served_model=one.served_model,
-            drawn_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            drawn_at=now,
             versions=VERSIONS,
         )  # fmt: skip
 
