@@ -8,6 +8,7 @@ from rtk.answers.checks import Check, Checker
 from rtk.answers.claims import Claim, check_arithmetic
 from rtk.answers.equality import Comparer, canonical, equal
 from rtk.answers.extraction import answer_fields, extract
+from rtk.answers.stopping import StoppingRule, stopping
 from rtk.answers.votes import Abstention, Cluster, Vote, vote
 
 __all__ = [
@@ -17,11 +18,13 @@ __all__ = [
     "Claim",
     "Cluster",
     "Comparer",
+    "StoppingRule",
     "Vote",
     "answer_fields",
     "canonical",
     "check_arithmetic",
     "equal",
     "extract",
+    "stopping",
     "vote",
 ]

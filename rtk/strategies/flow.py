@@ -143,6 +143,13 @@ class Candidates(list[Candidate]):
             raise self.cut
         return super().__getitem__(index)
 
+    def go_on(self, further: Candidates) -> None:
+        """Take further candidates of the same program behind these, as if one ask had brought them all."""
+        for candidate in further:
+            candidate.index = len(self)
+            self.append(candidate)
+        self.cut = further.cut
+
     @property
     def stopped(self) -> str | None:
         """The unit that ran out before the rest of them."""
@@ -185,6 +192,7 @@ class Outcome:
         completions: all candidates a reader may want as `pred.completions`, the chosen one first.
         deliberation: what happened.
         confidence: how sure the strategy is, with its interval.
+        unused: samples that were paid for and that nothing above rests on: it had stopped before them.
         vote: the `rtk.answers.Vote` behind it, where there was one.
     """
 
@@ -193,4 +201,5 @@ class Outcome:
     completions: Sequence[dspy.Prediction] = ()
     deliberation: Step | None = None
     confidence: Any = None
+    unused: int = 0
     vote: Any = None

@@ -119,6 +119,10 @@ def _quiet() -> dict[str, Any]:
 
 def _asks_once(strategy: Strategy) -> bool:
     """Whether all that is asked is known before anything came: each says so where it defines its flow."""
-    within = [type(one) for _, one in strategy.named_sub_modules(Strategy)]
-    owners: list[Any] = [next(base for base in kind.__mro__ if "flow" in vars(base)) for kind in within]
-    return all(vars(owner).get("asks_once", False) for owner in owners)
+    return all(_says_so(one) for _, one in strategy.named_sub_modules(Strategy))
+
+
+def _says_so(strategy: Any) -> bool:
+    owner: Any = next(base for base in type(strategy).__mro__ if "flow" in vars(base))
+    said = vars(owner).get("asks_once", False)
+    return bool(said(strategy) if callable(said) else said)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import dspy
 from dspy.dsp.utils.settings import main_thread_config
 
-from rtk.budget import Budget, current_budgets
+from rtk.budget import Budget, count_overdrawn, current_budgets
 from rtk.deliberation import Deliberation, Kind, State, Step
 from rtk.errors import SampleError, StrategyError
 from rtk.samples import current_stream
@@ -44,8 +44,9 @@ class Strategy(dspy.Module):
     A call takes `budget=` where it is an `rtk.Budget`; anything else of that name is an input field.
     """
 
-    asks_once: ClassVar[bool] = False
-    """Whether all of its asks are made before anything comes, so that what it needs is known beforehand."""
+    asks_once: ClassVar[Any] = False
+    """Whether all of its asks are made before anything comes, so that what it needs is known beforehand; or a function
+    of the strategy that says so."""
 
     settings: Settings
 
@@ -111,6 +112,7 @@ class Strategy(dspy.Module):
         """What a finished generator returned, as a prediction with its evidence."""
         outcome = self._outcome(node, value)
         self._refuse_silence(node, outcome.prediction)
+        count_overdrawn(node.budgets, outcome.unused)
         root = outcome.deliberation or _narrated(type(self).__name__, node.asked, outcome.used)
         return predicted(
             dict(outcome.prediction.items()),

@@ -115,6 +115,8 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     rtk.ChainOfThought(task.signature)
     vote = rtk.SelfConsistency("question -> answer: int", samples=8, vote="median", temperature=1.0)
     rtk.SelfConsistency(tool, 8, vote=lambda answers: rtk.answers.vote(answers), field="answer", comparer="numeric")
+    rtk.SelfConsistency(tool, 40, stop="beta", certainty=0.9, window=5, wave=2)
+    rtk.SelfConsistency(tool, 40, stop=lambda found: found.margin > 0.5)
     rtk.TreeOfThoughts(
         task.signature, breadth=2, branching=3, depth=task.depth or 3, search="dfs", check=task.check, values=0,
         separator=", ", propose=tool,
@@ -181,6 +183,8 @@ def answers(text: str) -> None:
     found = rtk.answers.vote(["4", 4, rtk.answers.Abstention("malformed")], rule="majority", comparer=comparer)
     assert_type(found, rtk.answers.Vote)
     assert_type(found.clusters, tuple[rtk.answers.Cluster, ...])
+    rule: rtk.answers.StoppingRule = rtk.answers.stopping("horizon", level=0.9)
+    assert_type(rule(found, 8), int)
     print(found.winner, found.winner_index, found.share, found.margin, found.distribution, found.abstentions)
     for claim in rtk.answers.check_arithmetic("2 + 2 = 5"):
         assert_type(claim, rtk.answers.Claim)
