@@ -44,7 +44,7 @@ class SelfConsistency(Strategy):
         stop: None for all chains; `"beta"` (Adaptive-Consistency, arXiv:2305.11860), where the first of two answers is
             the more frequent one; `"window"` (ESC, arXiv:2401.10480), where a window of answers agrees; `"horizon"`,
             where the leader will still lead when all chains are there; or a function of the `rtk.answers.Vote` so far.
-        certainty: of `"beta"` (0.95 by default) and `"horizon"` (0.97).
+        certainty: of `"beta"` (0.95 by default) and `"horizon"` (0.935).
         window: of `"window"`, in chains; 5 by default.
         wave: chains that go out together at least; more than a rule needs take fewer rounds; what is drawn beyond its
             stop is kept, not consulted, and counted in `spent.overdrawn`.

@@ -36,7 +36,7 @@ def test_horizon_stops_where_the_leader_will_lead_at_the_end(first, second, left
     """A beta-binomial of what is left, ties going to the earlier answer."""
     for order, ties in ((["a"] * first + ["b"] * second, True), (["b"] * second + ["a"] * first, second == 0)):
         keeps = sum(
-            betabinom.pmf(more, left, first + 1, second + 1)
+            betabinom.pmf(more, left, first + 2, second + 2)
             for more in range(left + 1)
             if first + more > second + left - more or (ties and first + more == second + left - more)
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-COMMANDS = ("draw_rate", "embedded_rate", "import_time", "replay_rate", "top_up", "torture")
+COMMANDS = ("adaptive_stop", "draw_rate", "embedded_rate", "import_time", "replay_rate", "top_up", "torture")
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +103,16 @@ def test_reading_back_is_measured_end_to_end():
     only = ("rtk", "sqlite", "rtk-vote", "recording", "recording-json")
     told = run("replay_rate", "--only", *only, *small, "--rounds", "1", "--passes", "2")
     assert all(label in told for label in ("rtk.SelfConsistency(16)", "opened, verified, read", "SQLite"))
+
+
+@pytest.mark.slow
+def test_stopping_is_measured_end_to_end(tmp_path):
+    """A small run: ours stops where the published rule does, in fewer rounds, whatever the concurrency."""
+    file = tmp_path / "figures.json"
+    told = run("adaptive_stop", "--no-model", "--questions", "3", "--samples", "12", "--orders", "2",
+               "--only", "fixed", "beta-published", "beta", "oracle", "--json", str(file))  # fmt: skip
+    found = json.loads(file.read_text())["figures"]["matrices"]["made up"]
+    assert found["beta"]["samples"] == found["beta-published"]["samples"] < found["fixed"]["samples"] == 12
+    assert found["beta"]["rounds"] < found["beta-published"]["rounds"]
+    assert found["oracle"]["same"] == 1.0
+    assert "✓ live, 64 at once" in told
