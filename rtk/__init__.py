@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rtk.samples import replicate
     from rtk.store import Recording, SampleStore, recording
     from rtk.strategies import (
+        BestOfN,
         ChainOfThought,
         Outcome,
         Prediction,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LM",
+    "BestOfN",
     "Budget",
     "BudgetSpent",
     "ChainOfThought",
@@ -91,6 +93,7 @@ _NAMES = {
     "rtk.samples": ("replicate",),
     "rtk.store": ("Recording", "SampleStore", "recording"),
     "rtk.strategies": (
+        "BestOfN",
         "ChainOfThought",
         "Outcome",
         "Prediction",

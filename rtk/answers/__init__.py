@@ -8,6 +8,7 @@ from rtk.answers.checks import Check, Checker
 from rtk.answers.claims import Claim, check_arithmetic
 from rtk.answers.equality import Comparer, canonical, equal
 from rtk.answers.extraction import answer_fields, extract
+from rtk.answers.numbers import read_number
 from rtk.answers.stopping import StoppingRule, stopping
 from rtk.answers.votes import Abstention, Cluster, Vote, vote
 
@@ -25,6 +26,7 @@ __all__ = [
     "check_arithmetic",
     "equal",
     "extract",
+    "read_number",
     "stopping",
     "vote",
 ]

@@ -4,6 +4,7 @@ Floor 3: imports models, tasks and everything below.
 Knows no experiment, control or command.
 """
 
+from rtk.strategies.best_of_n import BestOfN, Reward
 from rtk.strategies.chain_of_thought import ChainOfThought
 from rtk.strategies.flow import AskFor, Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.peeking import Peek, peek
@@ -15,6 +16,7 @@ from rtk.strategies.tree_of_thoughts import TreeOfThoughts
 
 __all__ = [
     "AskFor",
+    "BestOfN",
     "Candidate",
     "Candidates",
     "ChainOfThought",
@@ -22,6 +24,7 @@ __all__ = [
     "Outcome",
     "Peek",
     "Prediction",
+    "Reward",
     "SelfConsistency",
     "Setting",
     "Strategy",

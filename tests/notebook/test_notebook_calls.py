@@ -22,6 +22,7 @@ CALLS = {
         'rtk.LM.of(dspy.utils.DummyLM([{"answer": "4"}]), cache=False)("hello", n=1) and len(lm("hello", n=3))\n'
         "lm.ping().answers"
     ),
+    "BestOfN": 'rtk.BestOfN("question -> answer: int", 3, lambda inputs, pred: pred.answer)(**ask).answer',
     "Budget": 'with rtk.Budget(samples=2) as budget: lm("hi", n=1)\nbudget.spent.samples',
     "BudgetSpent": 'try:\n    with rtk.Budget(samples=0): lm("hi")\nexcept rtk.BudgetSpent as over: over.limit\n1',
     "ChainOfThought": 'rtk.ChainOfThought("question -> answer: int")(**ask).answer',
@@ -81,6 +82,7 @@ CALLS = {
 }
 AWAITED = {
     "LM": 'len(await lm.acall("hello", n=3)), (await lm.aping()).answers',
+    "BestOfN": '(await rtk.BestOfN("question -> answer: int", 3, lambda _, pred: pred.answer).acall(**ask)).answer',
     "ChainOfThought": '(await rtk.ChainOfThought("question -> answer: int").acall(**ask)).answer',
     "SelfConsistency": '(await rtk.SelfConsistency("question -> answer: int", samples=4).acall(**ask)).vote.winner',
     "TreeOfThoughts": '(await rtk.TreeOfThoughts("question -> answer: int", depth=1).acall(**ask)).answer',

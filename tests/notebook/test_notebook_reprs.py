@@ -141,6 +141,8 @@ def programs():
         "SelfConsistency": vote,
         "functions": rtk.SelfConsistency(Always(), vote=agreed, comparer=lambda a, b: a == b),
         "a lambda": rtk.SelfConsistency("question -> answer", vote=lambda answered: agreed(answered)),
+        "BestOfN": rtk.BestOfN("question -> answer", 3, agreed, threshold=1.0),
+        "a judge": rtk.BestOfN(Always(), reward_fn=dspy.Predict("question, answer -> score: float")),
         "TreeOfThoughts": tree,
         "own checker": rtk.TreeOfThoughts("question -> answer", check=short, depth=lambda inputs: 2, proposers=2),
         "own": Twice(),

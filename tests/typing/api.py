@@ -117,6 +117,12 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     rtk.SelfConsistency(tool, 8, vote=lambda answers: rtk.answers.vote(answers), field="answer", comparer="numeric")
     rtk.SelfConsistency(tool, 40, stop="beta", certainty=0.9, window=5, wave=2)
     rtk.SelfConsistency(tool, 40, stop=lambda found: found.margin > 0.5)
+    best = rtk.BestOfN(tool, N=3, reward_fn=lambda inputs, pred: 0.5, threshold=0.9, fail_count=1, wave=2)
+    rtk.BestOfN(task.signature, 4, task.check)
+    rtk.BestOfN("question -> answer", reward_fn=dspy.Predict("question, answer -> score: float"))
+    assert_type(best(question="…"), rtk.Prediction)
+    reward: rtk.strategies.Reward = checked
+    reward({}, None)
     rtk.TreeOfThoughts(
         task.signature, breadth=2, branching=3, depth=task.depth or 3, search="dfs", check=task.check, values=0,
         separator=", ", propose=tool,
@@ -183,6 +189,7 @@ def answers(text: str) -> None:
     found = rtk.answers.vote(["4", 4, rtk.answers.Abstention("malformed")], rule="majority", comparer=comparer)
     assert_type(found, rtk.answers.Vote)
     assert_type(found.clusters, tuple[rtk.answers.Cluster, ...])
+    rtk.answers.read_number("1/2")
     rule: rtk.answers.StoppingRule = rtk.answers.stopping("horizon", level=0.9)
     assert_type(rule(found, 8), int)
     print(found.winner, found.winner_index, found.share, found.margin, found.distribution, found.abstentions)
