@@ -34,6 +34,11 @@ class Sides(rtk.Strategy):
         return {"answer": ", ".join(str(one.answer("answer")) for one in got)}
 
 
+def by_length(inputs, prediction):
+    """A reward that some attempts tie for."""
+    return len(prediction.reasoning) % 4
+
+
 PROGRAMS = {
     "vote": lambda: rtk.SelfConsistency("question -> answer", samples=12),
     "votes of votes": lambda: rtk.SelfConsistency(rtk.SelfConsistency("question -> answer", samples=3), samples=4),
@@ -41,6 +46,11 @@ PROGRAMS = {
     "beam": lambda: rtk.TreeOfThoughts("question -> answer", breadth=2, branching=3, depth=2),
     "depth first": lambda: rtk.TreeOfThoughts("question -> answer", search="dfs", branching=3, depth=3),
     "children": Sides,
+    "vote that stops": lambda: rtk.SelfConsistency("question -> answer", samples=12, stop="beta", certainty=0.8),
+    "runs that stop": lambda: rtk.SelfConsistency(TwoSteps(), samples=6, stop="horizon", wave=2),
+    "best": lambda: rtk.BestOfN("question -> answer", 8, by_length),
+    "best of votes": lambda: rtk.BestOfN(rtk.SelfConsistency("question -> answer", 3), 4, by_length, 2, wave=2),
+    "judged": lambda: rtk.BestOfN("question -> answer", 4, dspy.ChainOfThought("question, answer -> rating: int")),
 }
 LIMITS = {"calls": 12, "samples": 24, "tokens": 3000}
 limits = st.sampled_from(sorted(LIMITS)).flatmap(lambda unit: st.tuples(st.just(unit), st.integers(0, LIMITS[unit])))
@@ -56,6 +66,8 @@ def by_place(received):
         return chat(reasoning=words, thought=f"t{lot % 4}")
     if asks(received, "verdict"):
         return chat(reasoning=words, verdict=("sure", "maybe", "impossible")[lot % 3])
+    if asks(received, "rating"):
+        return chat(reasoning=words, rating=lot % 5)
     return chain(f"a{lot % 3}", words)
 
 

@@ -41,7 +41,19 @@ class Holder(dspy.Module):
         return self.vote(question=question)
 
 
-@pytest.mark.parametrize("program", [lambda: rtk.SelfConsistency("question -> answer", samples=4), Holder])
+def is_right(inputs, prediction):
+    return prediction.reasoning.startswith("right")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda: rtk.SelfConsistency("question -> answer", samples=4),
+        lambda: rtk.SelfConsistency("question -> answer", samples=4, stop="beta"),
+        lambda: rtk.BestOfN("question -> answer", 4, is_right, 1, wave=4),
+        Holder,
+    ],
+)
 def test_bootstrapping_collects_right_chains_only(program):
     """The first chain is wrong and the vote right: every demonstration is the winner's."""
     with serving(first_wrong):
