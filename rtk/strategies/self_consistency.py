@@ -11,12 +11,13 @@ from rtk.answers import Vote, answer_fields, stopping, vote
 from rtk.deliberation import State, Step
 from rtk.errors import StrategyError
 from rtk.statistics import proportion
+from rtk.strategies.certainty import certainties
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting
 from rtk.strategies.strategy import Strategy, step_of, submodule
 
-RULES = ("majority", "mean", "median")
+RULES = ("majority", "confidence", "mean", "median")
 
 
 class SelfConsistency(Strategy):
@@ -36,7 +37,9 @@ class SelfConsistency(Strategy):
     Args:
         signature: a DSPy signature, its text, or any `dspy.Module`.
         samples: how many chains; the most of them, with `stop=`.
-        vote: `"majority"`, `"mean"` or `"median"` (of numbers), or a function from the answers (an
+        vote: `"majority"`; `"confidence"`, where each chain weighs as much as its tokens were probable (their geometric
+            mean; it asks for log-probabilities, so these are other requests); `"mean"` or `"median"` (of numbers); or a
+            function from the answers (an
             `rtk.answers.Abstention` where there is none) to an `rtk.answers.Vote`.
         field: the output to vote on; by default the last one that is not reasoning.
         comparer: which answers are the same; see `rtk.answers.equal`.
@@ -86,13 +89,17 @@ class SelfConsistency(Strategy):
         self.stop, self.certainty, self.window, self.wave = stop, certainty, window, wave
         if isinstance(stop, str):
             stopping(stop, certainty, window)  # which refuses what cannot be
-        if stop is not None and vote in ("mean", "median"):
-            raise StrategyError(f"stop= counts votes, and a {vote} has none", mend='vote="majority", or no stop=')
+        if stop is not None and vote in RULES[1:]:
+            raise StrategyError(f"stop= counts votes; vote={vote!r} does not", mend='vote="majority", or no stop=')
         self.samples, self.vote, self.field = samples, vote, field
         self.comparer, self.temperature = comparer, temperature
         self.chain = submodule(signature) if isinstance(signature, dspy.Module) else dspy.ChainOfThought(signature)
         if temperature is not None and not isinstance(self.chain, dspy.ChainOfThought | dspy.Predict):
             raise StrategyError("temperature= reaches a predictor's chains", mend="set it on the module's predictors")
+        if vote == "confidence" and predictor_of(self.chain) is None:
+            raise StrategyError(
+                'vote="confidence" weighs a predictor\'s chains, not the runs of a module', mend="leave out vote="
+            )
 
     def asks_once(self) -> bool:
         """Whether all chains are asked for before anything comes."""
@@ -100,7 +107,8 @@ class SelfConsistency(Strategy):
 
     def flow(self, **inputs: Any) -> Flow:
         """Waves of chains until the vote is settled; one wave where nothing stops it."""
-        config = {} if self.temperature is None else {"temperature": self.temperature}
+        config: dict[str, Any] = {} if self.temperature is None else {"temperature": self.temperature}
+        config |= {"logprobs": True} if self.vote == "confidence" else {}
         flat, chains, seen = predictor_of(self.chain) is not None, Candidates(), 0
         needed = self._needed(chains)
         while needed and chains.cut is None and len(chains.distinct()) == len(chains):
@@ -167,6 +175,8 @@ class SelfConsistency(Strategy):
     def _count(self, chains: Sequence[Candidate]) -> Vote:
         name = self._voted_on(chains)
         answers = [chain.answer(name or "") for chain in chains]
+        if name is not None and self.vote == "confidence":
+            return vote(answers, rule="weighted", weights=certainties(chains), comparer=self.comparer)
         if name is None or not callable(self.vote):
             return vote(answers, rule="majority" if name is None else self.vote, comparer=self.comparer)
         found = self.vote(answers)
@@ -207,6 +217,10 @@ def _told(chains: Candidates, result: Vote | None, name: str | None, rule: Any) 
     said = f"{len(result.voters)} of {result.votes} for {result.winner}"
     if rule in ("mean", "median"):
         said = f"the {rule} of {result.votes} is {result.winner}"
+    if rule == "confidence":
+        said = f"{said}, with {result.share:.0%} of the weight"
+        for child, weight in zip(children, certainties(chains), strict=True):
+            child.score = weight
     return Step("vote", said, score=result.share, state="chosen", label="vote", children=children)
 
 

@@ -1,5 +1,7 @@
 """Self-consistency: many chains, one vote, and what is said about it."""
 
+import math
+
 import dspy
 import pytest
 from scripted import TwoSteps, chain, chat, choices, field_of, model, serving
@@ -7,7 +9,7 @@ from scripted import TwoSteps, chain, chat, choices, field_of, model, serving
 import rtk
 from rtk.answers import Abstention, vote
 from rtk.errors import StrategyError
-from rtk.testing import ScriptedServer
+from rtk.testing import Reply, ScriptedServer
 
 
 def voted(answers, signature="question -> answer", **settings):
@@ -135,6 +137,53 @@ def test_a_field_that_no_chain_has_is_a_clear_error():
     with pytest.raises(StrategyError, match="field='anser'") as caught:
         voted(["a", "b"], field="anser")
     assert "answer" in caught.value.mend
+
+
+# --- weighed by confidence ---
+
+
+def sure(answer, *logprobs):
+    """A chain whose tokens had these log-probabilities."""
+    tokens = [{"token": f"t{place}", "logprob": one} for place, one in enumerate(logprobs)]
+    return Reply(chain(answer), logprobs=tokens or None)
+
+
+WEIGHED = (sure("a", -2.0, -4.0), sure("b", -0.1, -0.3), sure("a", -3.0), Reply("no idea"))
+
+
+def test_a_sure_chain_outweighs_two_unsure_ones():
+    """Each weighs as much as its tokens were probable; the interval is still that of the votes."""
+    with serving(lambda received: WEIGHED[received.choice], cache=False) as server:
+        found = rtk.SelfConsistency("question -> answer", samples=4, vote="confidence")(question="?")
+        assert server.requests[0].body["logprobs"] is True
+        assert rtk.SelfConsistency("question -> answer", samples=4)(question="?").answer == "a"
+    weights = [math.exp(-3.0), math.exp(-0.2), math.exp(-3.0), 0.0]
+    assert found.answer == "b"
+    assert [step.score for step in found.deliberation.root.children] == pytest.approx(weights)
+    assert found.vote.share == pytest.approx(weights[1] / sum(weights))
+    assert (found.confidence.value, found.confidence.size) == (pytest.approx(1 / 3), 3)
+    assert "of the weight" in str(found.deliberation)
+
+
+def test_a_model_without_log_probabilities_is_a_clear_error():
+    """It says who knows which models give them."""
+    with serving(chain("a")), pytest.raises(StrategyError, match="gave none") as caught:
+        rtk.SelfConsistency("question -> answer", samples=2, vote="confidence")(question="?")
+    assert "doctor" in caught.value.mend
+
+
+def test_without_any_answer_nothing_is_weighed():
+    """All abstain, and so does the vote."""
+    with serving("no idea"):
+        found = rtk.SelfConsistency("question -> answer", samples=2, vote="confidence")(question="?")
+    assert (found.answer, found.abstentions) == (None, {"malformed": 2})
+
+
+@pytest.mark.parametrize(("on", "settings"), [("question -> answer", {"stop": "beta"}), (TwoSteps(), {})])
+def test_confidence_weighs_the_chains_of_a_predictor_all_of_them(on, settings):
+    """The runs of a module have no tokens of their own, and stopping counts heads."""
+    with pytest.raises(StrategyError):
+        rtk.SelfConsistency(on, vote="confidence", **settings)
 
 
 # --- modules ---

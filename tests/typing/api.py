@@ -115,6 +115,7 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     rtk.ChainOfThought(task.signature)
     vote = rtk.SelfConsistency("question -> answer: int", samples=8, vote="median", temperature=1.0)
     rtk.SelfConsistency(tool, 8, vote=lambda answers: rtk.answers.vote(answers), field="answer", comparer="numeric")
+    rtk.SelfConsistency(task.signature, vote="confidence")
     rtk.SelfConsistency(tool, 40, stop="beta", certainty=0.9, window=5, wave=2)
     rtk.SelfConsistency(tool, 40, stop=lambda found: found.margin > 0.5)
     best = rtk.BestOfN(tool, N=3, reward_fn=lambda inputs, pred: 0.5, threshold=0.9, fail_count=1, wave=2)
