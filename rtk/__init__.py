@@ -6,7 +6,7 @@ The map of the house, from the ground up; a room imports lower floors only.
     answers, statistics         text to answer to vote; numbers to estimates with intervals
     budget, store, deliberation what may be spent; samples on disk and in recordings; what happened on the way
     models, tasks               `LM` and the ways to a model; questions with metrics and checkers
-    strategies                  chain of thought, self-consistency, tree of thoughts, and your own
+    strategies                  chain of thought, self-consistency, best of N, tree of thoughts, and your own
     experiments                 programs measured on tasks, compared and drawn
     widgets, cli, testing       controls in a notebook; the command line; a scripted model server and `play`
 
