@@ -296,7 +296,7 @@ def test_a_plain_generator_that_is_left_keeps_its_sample():
 @BOTH
 def test_the_embedded_model_streams(awaited):
     """A real model: many chunks, whose text is the sample's; again from the store."""
-    lm = rtk.LM("embedded", max_tokens=24)
+    lm = rtk.LM("embedded", max_tokens=24, temperature=0)  # no chance of a short reply
 
     class Bare(dspy.Module):
         def forward(self, question):
