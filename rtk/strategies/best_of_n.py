@@ -162,7 +162,7 @@ class BestOfN(Strategy):
         root = Step("vote", "no answer", label=f"best of {len(counted)}", state="dead end")
         best = max(answers, key=lambda one: -math.inf if one.reward is None else one.reward, default=None)
         root.children = [_told(one, one is best) for one in counted]
-        unused = sum(max(1, len(one.candidate.addresses)) for one in attempts[end:])
+        unused = [one.candidate for one in attempts[end:]]
         if best is None or best.candidate.prediction is None:
             return Outcome(self._nothing(), deliberation=root, unused=unused)
         root.state, root.score = "chosen", best.reward

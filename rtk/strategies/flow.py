@@ -192,7 +192,7 @@ class Outcome:
         completions: all candidates a reader may want as `pred.completions`, the chosen one first.
         deliberation: what happened.
         confidence: how sure the strategy is, with its interval.
-        unused: samples that were paid for and that nothing above rests on: it had stopped before them.
+        unused: candidates that were paid for and not consulted: it had stopped before them.
         vote: the `rtk.answers.Vote` behind it, where there was one.
     """
 
@@ -201,5 +201,5 @@ class Outcome:
     completions: Sequence[dspy.Prediction] = ()
     deliberation: Step | None = None
     confidence: Any = None
-    unused: int = 0
+    unused: Sequence[Candidate] = ()
     vote: Any = None

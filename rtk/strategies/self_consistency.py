@@ -135,7 +135,7 @@ class SelfConsistency(Strategy):
         """What the first chains come to; the others are not looked at."""
         votes = Candidates(chains[:seen]).distinct()
         outcome = self._elected(votes)
-        outcome.unused = sum(max(1, len(chain.addresses)) for chain in chains[seen:])
+        outcome.unused = chains[seen:]
         if outcome.deliberation is not None:
             outcome.deliberation.reason = self._why(seen, len(votes), chains.cut is None)
         return outcome

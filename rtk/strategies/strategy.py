@@ -112,7 +112,7 @@ class Strategy(dspy.Module):
         """What a finished generator returned, as a prediction with its evidence."""
         outcome = self._outcome(node, value)
         self._refuse_silence(node, outcome.prediction)
-        count_overdrawn(node.budgets, outcome.unused)
+        count_overdrawn(node.budgets, sum(max(1, len(one.addresses)) for one in outcome.unused))
         root = outcome.deliberation or _narrated(type(self).__name__, node.asked, outcome.used)
         return predicted(
             dict(outcome.prediction.items()),
@@ -123,7 +123,7 @@ class Strategy(dspy.Module):
             confidence=outcome.confidence,
             vote=outcome.vote,
             seconds=node.seconds,
-            abstentions=_abstentions(node.asked),
+            abstentions=_abstentions(node.asked, outcome.unused),
             cut=node.cut,
             trace=[entry for candidate in outcome.used for entry in candidate.trace],
         )
@@ -209,8 +209,10 @@ def _whose(asked: Sequence[Candidates], prediction: Any) -> Candidate | None:
     return next((one for candidates in asked for one in candidates if one.prediction is prediction), None)
 
 
-def _abstentions(asked: Sequence[Candidates]) -> dict[str, int]:
-    kinds = [one.abstention.kind for got in asked for one in got.distinct() if one.abstention is not None]
+def _abstentions(asked: Sequence[Candidates], unused: Sequence[Candidate] = ()) -> dict[str, int]:
+    apart = {id(one) for one in unused}
+    heard = [one for got in asked for one in got.distinct() if id(one) not in apart]
+    kinds = [one.abstention.kind for one in heard if one.abstention is not None]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 

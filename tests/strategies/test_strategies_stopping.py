@@ -96,6 +96,13 @@ def test_a_longer_wave_is_fewer_rounds_and_what_is_beyond_the_stop_is_told():
     assert len(found.completions) == 4
 
 
+def test_what_is_beyond_the_stop_abstains_from_nothing():
+    """It was not looked at."""
+    with serving(lambda received: chain("a") if received.choice < 4 else "no idea"):
+        found = voting(wave=10)(question="?")
+    assert (found.spent.samples, found.abstentions) == (10, {})
+
+
 @pytest.mark.parametrize("wave", [1, 5, 24])
 def test_a_wave_of_any_length_says_the_same(wave):
     """Its stop is where it would be one by one."""
@@ -221,7 +228,7 @@ def test_outcomes_of_ones_own_tell_what_they_did_not_use():
 
     def flow(self, inputs):
         chains = yield rtk.ask(self.step, inputs, samples=5)
-        return rtk.Outcome(chains[0].prediction, used=chains[:1], unused=4)
+        return rtk.Outcome(chains[0].prediction, used=chains[:1], unused=chains[1:])
 
     assert run(flow).spent.overdrawn == 4
 
