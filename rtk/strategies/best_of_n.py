@@ -14,8 +14,8 @@ from rtk.deliberation import Step
 from rtk.errors import RTKError, StrategyError
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.sampling import predictor_of
-from rtk.strategies.settings import Setting
-from rtk.strategies.strategy import Strategy, step_of, submodule
+from rtk.strategies.settings import Setting, check_whole
+from rtk.strategies.strategy import Strategy, no_answer, step_of, submodule
 
 Reward = Callable[[Mapping[str, Any], Any], "float | Check | None"]
 """From a call's inputs and one prediction, a score: the higher the better. The gold answer is no input of a program, so
@@ -27,6 +27,7 @@ class _Attempt:
     candidate: Candidate
     reward: float | None = None
     reason: str = ""
+    failed: bool = False
     told: list[Step] = field(default_factory=list)
     judged_by: list[Candidate] = field(default_factory=list)
 
@@ -73,47 +74,45 @@ class BestOfN(Strategy):
         wave: int | None = None,
     ) -> None:
         super().__init__()
-        given = (("N", N, 1), ("wave", 1 if wave is None else wave, 1), ("fail_count", fail_count or 0, 0))
-        for name, number, least in given:
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
-                raise StrategyError(f"{name}={number!r}", mend=f"a whole number from {least} on")
+        check_whole("N", N)
+        check_whole("wave", 1 if wave is None else wave)
+        check_whole("fail_count", 0 if fail_count is None else fail_count, 0)
         if not callable(reward_fn):
             raise StrategyError(f"reward_fn={reward_fn!r}", mend="a function (inputs, prediction) -> float, or a judge")
         if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
             raise StrategyError(f"threshold={threshold!r}", mend="a number, or None for all attempts")
         self.N, self.threshold, self.fail_count, self.wave = N, threshold, fail_count, wave
         self.module = submodule(module) if isinstance(module, dspy.Module) else dspy.ChainOfThought(module)
-        if isinstance(reward_fn, dspy.Module):
-            self.judge = submodule(reward_fn)
-        else:
-            self.reward_fn = lambda *seen: reward_fn(*seen)  # a plain attribute that holds a module would be a part
+        self.judge: Any = submodule(reward_fn) if isinstance(reward_fn, dspy.Module) else None
+        self.reward_fn: Any = lambda *seen: reward_fn(*seen)  # copies of the program call the same one, uncopied
 
     def asks_once(self) -> bool:
         """Whether all that is asked is known before anything comes."""
-        return self.threshold is None and not hasattr(self, "judge")
+        return self.threshold is None and self.judge is None
 
     def flow(self, **inputs: Any) -> Flow:
         """Waves of attempts, each with its rewards, until one is good enough."""
-        flat, attempts, first = predictor_of(self.module) is not None, list[_Attempt](), 0
-        while first < self.N:
-            size = self.N if self.threshold is None else min(self.N - first, self.wave or 1)
+        flat, tried, attempts = predictor_of(self.module) is not None, Candidates(), list[_Attempt]()
+        while len(tried) < self.N:
+            size = self.N if self.threshold is None else min(self.N - len(tried), self.wave or 1)
             if attempts:
                 yield self._best_of(attempts)
-            got = yield ask(self.module, inputs, samples=size, rollout=0 if flat else first)
-            new = [_Attempt(candidate) for candidate in got.distinct()]
+            tried.go_on((yield ask(self.module, inputs, samples=size, rollout=0 if flat else len(tried))))
+            new = [_Attempt(candidate) for candidate in list(tried.distinct())[len(attempts) :]]
             attempts += new
-            first += size
-            yield self._best_of(attempts)  # should a budget end at the judge
+            if self.judge is not None:
+                yield self._best_of(attempts)  # should a budget end there
             judged = yield from self._rewarded(inputs, new)
             self._count_failures(attempts)
-            if not judged or got.cut is not None or len(new) < len(got) or any(self._reaches(one) for one in new):
+            again = len(attempts) < len(tried)  # at temperature 0 an attempt is the one before, which counts once
+            if not judged or tried.cut is not None or again or any(self._reaches(one) for one in new):
                 break
         return self._best_of(attempts)
 
     def _rewarded(self, inputs: dict[str, Any], attempts: list[_Attempt]) -> Flow:
         """Give the attempts their rewards; whether all of them could be judged."""
         alive = [one for one in attempts if one.candidate.prediction is not None]
-        if not hasattr(self, "judge"):
+        if self.judge is None:
             for one in alive:
                 self._reward(one, inputs)
             return True
@@ -129,7 +128,7 @@ class BestOfN(Strategy):
         except RTKError:
             raise
         except Exception as error:  # noqa: BLE001 - a user's function; raised where too many fail
-            attempt.reason = f"its reward failed: {type(error).__name__}: {error}"[:160]
+            attempt.failed, attempt.reason = True, f"its reward failed: {type(error).__name__}: {error}"[:160]
 
     def _judged(self, attempt: _Attempt, verdicts: Candidates) -> None:
         for verdict in verdicts:
@@ -144,7 +143,7 @@ class BestOfN(Strategy):
                 attempt.reason = str(error)
 
     def _count_failures(self, attempts: list[_Attempt]) -> None:
-        failed = [one for one in attempts if one.reason.startswith("its reward failed")]
+        failed = [one for one in attempts if one.failed]
         if len(failed) > (self.N - 1 if self.fail_count is None else self.fail_count):
             raise StrategyError(
                 f"{len(failed)} of {len(attempts)} attempts have no reward; of the last, {failed[-1].reason}",
@@ -178,10 +177,7 @@ class BestOfN(Strategy):
 
     def _nothing(self) -> dspy.Prediction:
         """No answer, in the fields of the module."""
-        if isinstance(self.module, Strategy):
-            return self.module._nothing()
-        signatures: list[Any] = [one.signature for _, one in self.module.named_predictors()]
-        return dspy.Prediction(**dict.fromkeys(name for one in signatures for name in one.output_fields))
+        return no_answer(self.module)
 
 
 def _given(judge: dspy.Module, seen: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from rtk.statistics import proportion
 from rtk.strategies.certainty import certainties
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.sampling import predictor_of
-from rtk.strategies.settings import Setting
-from rtk.strategies.strategy import Strategy, step_of, submodule
+from rtk.strategies.settings import Setting, check_whole
+from rtk.strategies.strategy import Strategy, no_answer, step_of, submodule
 
 RULES = ("majority", "confidence", "mean", "median")
 
@@ -39,8 +39,7 @@ class SelfConsistency(Strategy):
         samples: how many chains; the most of them, with `stop=`.
         vote: `"majority"`; `"confidence"`, where each chain weighs as much as its tokens were probable (their geometric
             mean; it asks for log-probabilities, so these are other requests); `"mean"` or `"median"` (of numbers); or a
-            function from the answers (an
-            `rtk.answers.Abstention` where there is none) to an `rtk.answers.Vote`.
+            function from the answers (an `rtk.answers.Abstention` where there is none) to an `rtk.answers.Vote`.
         field: the output to vote on; by default the last one that is not reasoning.
         comparer: which answers are the same; see `rtk.answers.equal`.
         temperature: of the chains; the model's own by default.
@@ -83,9 +82,8 @@ class SelfConsistency(Strategy):
         super().__init__()
         if not callable(vote) and vote not in RULES:
             raise StrategyError(f"vote={vote!r} is no rule", mend=f"one of {', '.join(RULES)}, or a function")
-        for name, number in (("samples", samples), ("wave", 1 if wave is None else wave)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise StrategyError(f"{name}={number!r}", mend="a whole number from 1 on")
+        check_whole("samples", samples)
+        check_whole("wave", 1 if wave is None else wave)
         self.stop, self.certainty, self.window, self.wave = stop, certainty, window, wave
         if isinstance(stop, str):
             stopping(stop, certainty, window)  # which refuses what cannot be
@@ -126,7 +124,7 @@ class SelfConsistency(Strategy):
         left = self.samples - len(chains)
         if not left or self.stop is None:
             return left
-        found = self._count(chains)
+        found = self._count(chains, self._voted_on(chains))
         if callable(self.stop):
             return 0 if chains and self.stop(found) else 1
         return stopping(self.stop, self.certainty, self.window)(found, left)
@@ -150,7 +148,7 @@ class SelfConsistency(Strategy):
 
     def _elected(self, chains: Candidates) -> Outcome:
         name = self._voted_on(chains)
-        result = self._count(chains)
+        result = self._count(chains, name)
         if name is None or result.winner_index is None:
             return Outcome(self._nothing(), deliberation=_told(chains, None, name, self.vote))
         winner = chains[result.winner_index]
@@ -172,8 +170,7 @@ class SelfConsistency(Strategy):
             raise StrategyError(f"field={self.field!r} is no output of the chains", mend=f"one of {', '.join(names)}")
         return self.field
 
-    def _count(self, chains: Sequence[Candidate]) -> Vote:
-        name = self._voted_on(chains)
+    def _count(self, chains: Sequence[Candidate], name: str | None) -> Vote:
         answers = [chain.answer(name or "") for chain in chains]
         if name is not None and self.vote == "confidence":
             return vote(answers, rule="weighted", weights=certainties(chains), comparer=self.comparer)
@@ -188,8 +185,8 @@ class SelfConsistency(Strategy):
         return found
 
     def _nothing(self) -> dspy.Prediction:
-        """No answer, in the fields of a strategy that votes on another one's answers."""
-        return self.chain._nothing() if isinstance(self.chain, Strategy) else super()._nothing()
+        """No answer, in the fields of what is voted on."""
+        return no_answer(self.chain)
 
 
 def _name(stop: Any) -> str:

@@ -101,6 +101,16 @@ class Setting:
         program.settings.values[self.name] = value
 
 
+def check_whole(name: str, number: Any, least: int = 1) -> None:
+    """Refuse a setting that is no whole number from `least` on.
+
+    Raises:
+        StrategyError: naming the setting.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise StrategyError(f"{name}={number!r}", mend=f"a whole number from {least} on")
+
+
 def declared(owner: type) -> Settings:
     """The settings that a class and its bases declare, at their defaults."""
     found = {

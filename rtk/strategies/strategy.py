@@ -161,9 +161,7 @@ class Strategy(dspy.Module):
 
     def _nothing(self) -> dspy.Prediction:
         """No answer: every output field that one of the predictors has, empty."""
-        signatures: list[Any] = [one.signature for _, one in self.named_predictors()]
-        names = [name for signature in signatures for name in signature.output_fields]
-        return dspy.Prediction(**dict.fromkeys(names))
+        return _empty(self)
 
     def answered(self, prediction: Any) -> bool:
         """Whether a prediction says anything."""
@@ -176,6 +174,16 @@ class Strategy(dspy.Module):
             trace.extend(evidence(prediction, "trace"))
             del trace[: max(0, len(trace) - limit)]
         return prediction
+
+
+def no_answer(program: dspy.Module) -> dspy.Prediction:
+    """No answer, in the fields of a program that a strategy runs."""
+    return program._nothing() if isinstance(program, Strategy) else _empty(program)
+
+
+def _empty(program: dspy.Module) -> dspy.Prediction:
+    signatures: list[Any] = [one.signature for _, one in program.named_predictors()]
+    return dspy.Prediction(**dict.fromkeys(name for signature in signatures for name in signature.output_fields))
 
 
 def _asked(predictor: Any) -> str:

@@ -13,7 +13,7 @@ from rtk.answers import Check, Checker
 from rtk.deliberation import Step
 from rtk.errors import BudgetSpent, RTKError, StrategyError
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
-from rtk.strategies.settings import Setting
+from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy, submodule
 
 Depth = int | Callable[[Mapping[str, Any]], int]
@@ -128,9 +128,9 @@ class TreeOfThoughts(Strategy):
         super().__init__()
         for name, number, least in (("breadth", breadth, 1), ("branching", branching, 1), ("values", values, 0),
                                     ("proposers", proposers, 1)):  # fmt: skip
-            _check_whole(name, number, least)
+            check_whole(name, number, least)
         if not callable(depth):
-            _check_whole("depth", depth, 1)
+            check_whole("depth", depth, 1)
         if search not in ("bfs", "dfs"):
             raise StrategyError(f"search={search!r}", mend='"bfs" or "dfs"')
         self.breadth, self.branching, self.depth, self.search = breadth, branching, depth, search
@@ -149,7 +149,7 @@ class TreeOfThoughts(Strategy):
     def flow(self, **inputs: Any) -> Flow:
         """Search, then answer from the best branch."""
         depth: Any = self.depth(inputs) if callable(self.depth) else self.depth
-        _check_whole("depth", depth, 1)
+        check_whole("depth", depth, 1)
         root = Thought("", Step("route", "", label=f"{self.search}, depth {depth}", state="chosen"))
         search = Search(inputs, depth, root, best=root)
         try:
@@ -274,11 +274,6 @@ class TreeOfThoughts(Strategy):
     def _nothing(self) -> dspy.Prediction:
         """No answer, in the fields of the signature."""
         return dspy.Prediction(**dict.fromkeys(self._outputs))
-
-
-def _check_whole(name: str, number: Any, least: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
-        raise StrategyError(f"{name}={number!r}", mend=f"a whole number from {least} on")
 
 
 def _thought(candidate: Candidate) -> str:

@@ -128,6 +128,15 @@ def test_order_of_arrival_changes_nothing():
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize("settings", [{}, {"threshold": 9}, {"threshold": 9, "wave": 3}])
+def test_at_temperature_zero_there_is_one_attempt(settings):
+    """All of them are the same sample, which counts once."""
+    with serving(choices(["1", "2"]), temperature=0) as server:
+        found = rtk.BestOfN(SIGNATURE, 4, worth, **settings)(question="?")
+        assert server.choices_served == 1
+    assert (found.answer, labels(found)) == ("1", [1.0])
+
+
 # --- modules, judges ---
 
 
