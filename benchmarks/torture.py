@@ -85,7 +85,7 @@ def _rtk(name: str, url: str, folder: str, told: Told, together: bool) -> Callab
             if isinstance(event, SampleArrived):
                 told(question, event.sample.address.index, event.sample.text, not event.reused)
 
-        with rtk.Budget() as budget, rtk.watching(heard):
+        with rtk.Budget() as budget, rtk.watch(heard):
             texts = lm(question, n=n)
         check(len(texts) == n == budget.spent.samples, f"{name} was given {len(texts)} of {n} samples")
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from rtk.budget import Budget, Spent
     from rtk.deliberation import Deliberation
     from rtk.errors import BudgetSpent, NotRecorded, RTKError, SampleError
-    from rtk.events import watching
-    from rtk.models import LM, LinesAdapter, TextAdapter
+    from rtk.events import watch
+    from rtk.models import LM, Endpoint, LinesAdapter, TextAdapter
     from rtk.samples import replicate
     from rtk.store import Recording, SampleStore, recording
     from rtk.strategies import (
         BestOfN,
         ChainOfThought,
+        Inputs,
         Outcome,
         Prediction,
         SelfConsistency,
@@ -49,6 +50,8 @@ __all__ = [
     "BudgetSpent",
     "ChainOfThought",
     "Deliberation",
+    "Endpoint",
+    "Inputs",
     "LinesAdapter",
     "NotRecorded",
     "Outcome",
@@ -73,7 +76,7 @@ __all__ = [
     "statistics",
     "tasks",
     "testing",
-    "watching",
+    "watch",
 ]
 
 _ROOMS = {
@@ -88,13 +91,14 @@ _NAMES = {
     "rtk.budget": ("Budget", "Spent"),
     "rtk.deliberation": ("Deliberation",),
     "rtk.errors": ("BudgetSpent", "NotRecorded", "RTKError", "SampleError"),
-    "rtk.events": ("watching",),
-    "rtk.models": ("LM", "LinesAdapter", "TextAdapter"),
+    "rtk.events": ("watch",),
+    "rtk.models": ("LM", "Endpoint", "LinesAdapter", "TextAdapter"),
     "rtk.samples": ("replicate",),
     "rtk.store": ("Recording", "SampleStore", "recording"),
     "rtk.strategies": (
         "BestOfN",
         "ChainOfThought",
+        "Inputs",
         "Outcome",
         "Prediction",
         "SelfConsistency",

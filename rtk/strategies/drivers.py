@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -89,8 +90,11 @@ class _Crew:
         self.voice: Voice | None = None
 
     def back(self, leaf: Leaf, result: Result) -> None:
-        """A leaf is back: feed the machine, and set out for what follows. Of one that has a voice, parts come first."""
+        """A leaf is back: feed the machine, and set out for what follows. Parts and single samples of it come first."""
         if isinstance(result, SamplePart):
+            return
+        if isinstance(result, SampleArrived):
+            self.launch(self._machine.heard(leaf, result) if isinstance(leaf, Draw) else [])
             return
         self.running -= 1
         self.voice = None
@@ -135,6 +139,8 @@ class _Crew:
         if (found := whole(ask)) is not None:
             self._put((leaf, found))
             return False
+        if leaf.early and self.voice is None:  # what streams is one sample, which comes before nothing
+            ask = replace(ask, watchers=(*ask.watchers, lambda event: self._put((leaf, event))))
         gathering = Gathering(ask)
         if after is None and begun(gathering):
             self._put((leaf, gathering.gathered()))
@@ -197,8 +203,8 @@ class _Seen:
     def __init__(self) -> None:
         self.addresses: set[str] = set()
 
-    def __call__(self, event: SampleArrived) -> None:
-        if isinstance(event.sample, Sample):
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, SampleArrived) and isinstance(event.sample, Sample):
             self.addresses.add(str(event.sample.address))
 
 

@@ -17,7 +17,7 @@ Every decision must be a function of the candidates in index order, never of whi
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ from rtk.errors import BudgetSpent, StrategyError
 from rtk.samples import Sample
 
 Flow = Generator[Any, Any, Any]
+Each = Callable[["Candidate"], Flow]
+Heard = Callable[["Candidates"], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class AskFor:
     samples: int
     rollout: int | None
     config: dict[str, Any]
+    shared: bool = False
+    each: Each | None = None
+    heard: Heard | None = None
 
 
 def ask(
@@ -49,6 +54,9 @@ def ask(
     samples: int = 1,
     rollout: int | None = None,
     config: Mapping[str, Any] | None = None,
+    shared: bool = False,
+    each: Each | None = None,
+    heard: Heard | None = None,
 ) -> AskFor:
     """Ask a program for candidates; yield it from a strategy's `flow`.
 
@@ -59,6 +67,13 @@ def ask(
         rollout: where something *new* is wanted from the same program and inputs (a second draft): its number. For
             several candidates of a module, the number of the first.
         config: sampling parameters for a predictor, such as `temperature`.
+        shared: whether it is asked once in the whole strategy call: wherever else in it the same is asked so, also in
+            child generators, the same candidates are given. For what does not depend on who asks, such as the value
+            of a state that a search reaches twice.
+        each: makes a child generator of a candidate, which is run as soon as that candidate came; what it comes to is
+            on the candidate as `made`. Under a budget it is run when all of them came; it must not matter.
+        heard: told, where somebody watches, of the candidates so far whenever their row without a gap is longer; for
+            events alone, no decision.
 
     Raises:
         StrategyError: for anything that is no module, or a number that cannot be.
@@ -68,7 +83,9 @@ def ask(
     for name, number, least in (("samples", samples, 1), ("rollout", rollout or 0, 0)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise StrategyError(f"ask(…, {name}={number!r}): a whole number from {least} on is needed")
-    return AskFor(program, dict(inputs), samples, rollout, dict(config or {}))
+    if shared and (each is not None or heard is not None):
+        raise StrategyError("ask(…, shared=True) with each= or heard=", mend="what is shared has no asker of its own")
+    return AskFor(program, dict(inputs), samples, rollout, dict(config or {}), shared, each, heard)
 
 
 TraceEntry = tuple[Any, dict[str, Any], Any]
@@ -88,6 +105,7 @@ class Candidate:
         seconds: what it took when it was drawn.
         cut: the end of a budget that cut it short.
         addresses: where the samples it rests on are kept, as far as they are rtk's.
+        made: what the `each=` of its ask made of it.
     """
 
     index: int
@@ -99,6 +117,7 @@ class Candidate:
     seconds: float = 0.0
     cut: BudgetSpent | None = None
     addresses: frozenset[str] = frozenset()
+    made: Any = None
 
     def __repr__(self) -> str:
         return f"Candidate({self.index}, {self.abstention if self.prediction is None else self.prediction!r})"

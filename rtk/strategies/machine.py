@@ -15,12 +15,15 @@ import dspy
 
 from rtk.budget import Budget
 from rtk.errors import BudgetSpent, StrategyError
-from rtk.models import Gathered
+from rtk.events import BestSoFar, BudgetLeft, SampleArrived, tell, watchers
+from rtk.models import Endpoint, Gathered
 from rtk.samples import Stream
+from rtk.strategies.arrivals import Arrivals, Shared
 from rtk.strategies.calls import Call, Calls
 from rtk.strategies.flow import AskFor, Candidate, Candidates, Flow, Outcome
 from rtk.strategies.nodes import Deliver, Draw, Leaf, Node, Order, Part, Rollout, collected, nested
-from rtk.strategies.sampling import Sampling, predictor_of, splits
+from rtk.strategies.sampling import predictor_of, splits
+from rtk.strategies.scoring import prepared
 
 BEST = (Outcome, Candidate, dspy.Prediction)
 
@@ -59,6 +62,14 @@ class Machine:
         if isinstance(result, BaseException) and not isinstance(result, (Exception, BudgetSpent)):
             raise result
         leaf.deliver(self._read(leaf, result) if isinstance(leaf, Draw) else result)
+        return self._drained()
+
+    def heard(self, leaf: Draw, event: SampleArrived) -> list[Leaf]:
+        """A sample of a leaf came before the others; the leaves that follow from it."""
+        if leaf.arrivals is not None:
+            with leaf.node.here():
+                for index, candidate in leaf.sampling.early(leaf.ask, event.sample):
+                    leaf.arrivals.note(index, candidate)
         return self._drained()
 
     def abandon(self, error: BaseException) -> None:
@@ -107,6 +118,7 @@ class Machine:
         ended, wanted = self._step(node, value, error)
         while not ended and isinstance(wanted, BEST):
             node.best = wanted
+            self._say_best(node, wanted)
             ended, wanted = self._step(node, None, None)
         if ended:
             node.finish(node, wanted)
@@ -135,6 +147,21 @@ class Machine:
         except Exception as failure:  # noqa: BLE001 - carried to whoever asked, who raises it or counts it
             return True, failure
 
+    def _say_best(self, node: Node, best: Any) -> None:
+        """Tell those who watch what the answer would be."""
+        with node.here():
+            prediction = best if isinstance(best, dspy.Prediction) else best.prediction
+            if isinstance(prediction, dspy.Prediction):
+                tell(BestSoFar, fields=dict(prediction.items()))
+
+    def _say_left(self, node: Node) -> None:
+        """Tell those who watch what is left of the budgets."""
+        if node.limited and watchers():
+            with node.here():
+                for budget in node.budgets:
+                    if budget.limits:
+                        tell(BudgetLeft, left=budget.left, limits=dict(budget.limits))
+
     def _concluded(self, node: Node, value: Any) -> Any:
         try:
             return node.strategy.conclude(node, value)
@@ -144,6 +171,7 @@ class Machine:
     def _sent(self, node: Node, got: Candidates | BaseException) -> None:
         """One ask came back."""
         node.turns += 1
+        self._say_left(node)
         if isinstance(got, BaseException):
             return self._resume(node, None, got)
         node.seconds += got.seconds
@@ -180,12 +208,13 @@ class Machine:
         part = node.strategy if isinstance(node.strategy, Part) else Part(node.strategy)
         child = Node(
             part, node.stream.enter(index), node.budgets, node.meter, order, finish, node.callers, node.call, flow,
-            node.cursors,
+            node.cursors, node.home, node.shared,
         )  # fmt: skip
         self._advance(child)
 
     def _joined(self, node: Node, pairs: list[tuple[Any, Node | None]]) -> None:
         node.turns += 1
+        self._say_left(node)
         node.seconds += max(getattr(result if child is None else child, "seconds", 0.0) for result, child in pairs)
         results, heard = [], []
         for result, child in pairs:
@@ -205,24 +234,43 @@ class Machine:
 
     def _set_out(self, wanted: AskFor, node: Node, order: Order, deliver: Deliver) -> None:
         """Set out for what was asked; a mistake in it is raised where it was yielded."""
+        arrivals = None
+        if wanted.each is not None or (wanted.heard is not None and watchers()):
+            arrivals = Arrivals(wanted, node, order, deliver, self._branch)
+            deliver = arrivals.all
         try:
+            if wanted.shared and (deliver := self._sharing(wanted, node, deliver)) is None:
+                return
             with node.here():
                 predictor = predictor_of(wanted.program)
-                if predictor is not None and splits(predictor):
-                    self._ready.append(self._drawn(wanted, predictor, node, order, deliver))
+                if isinstance(wanted.program, Endpoint) or (predictor is not None and splits(predictor)):
+                    self._ready.append(self._drawn(wanted, predictor, node, order, deliver, arrivals))
                     return
                 stream, first = self._place(wanted, node, flat=predictor is not None)
         except Exception as error:  # noqa: BLE001 - carried to the generator
             return deliver(error)
-        self._roll_out(wanted, node, stream, first, order, deliver)
+        self._roll_out(wanted, node, stream, first, order, deliver, arrivals)
 
-    def _drawn(self, wanted: AskFor, predictor: dspy.Predict, node: Node, order: Order, deliver: Deliver) -> Draw:
-        """Flat: n samples of a predictor are n further indices in one stream."""
-        stream = node.stream if wanted.rollout is None else node.stream.enter(wanted.rollout)
-        sampling = Sampling(wanted.program, predictor, wanted.inputs, wanted.config)
+    def _sharing(self, wanted: AskFor, node: Node, deliver: Deliver) -> Deliver | None:
+        """Where the same is asked by others: None where it is under way or back, else how to tell them all."""
+        key = (id(wanted.program), wanted.samples, wanted.rollout, repr(wanted.config), repr(wanted.inputs))
+        if key in node.shared:
+            node.shared[key].join(deliver)
+            return None
+        node.shared[key] = Shared(deliver)
+        return node.shared[key].all
+
+    def _drawn(
+        self, wanted: AskFor, predictor: dspy.Predict | None, node: Node, order: Order, deliver: Deliver, arrivals: Any
+    ) -> Draw:
+        """Flat: n samples of a predictor are n further indices in one stream; of what is shared, the first n."""
+        stream = node.home if wanted.shared else node.stream
+        stream = stream if wanted.rollout is None else stream.enter(wanted.rollout)
+        sampling = prepared(wanted, predictor)
         self._calls.append(sampling.calls)
-        start = node.take(sampling.key(), stream, wanted.samples)
-        return Draw(order, node, sampling, sampling.ask(start, wanted.samples, stream), deliver)
+        key = sampling.key()
+        start = 0 if wanted.shared else node.take(key, stream, wanted.samples)
+        return Draw(order, node, sampling, sampling.ask(start, wanted.samples, stream), deliver, arrivals)
 
     def _place(self, wanted: AskFor, node: Node, *, flat: bool) -> tuple[Stream, int | None]:
         """The stream in which rollouts are numbered, and the first number; None for a run in that very stream.
@@ -234,20 +282,24 @@ class Machine:
                 f"config= reaches a predictor, not {type(wanted.program).__name__}",
                 mend="set it on the module's own predictors: predictor.config",
             )
-        if not flat:
-            return node.stream, 0 if wanted.rollout is None and wanted.samples > 1 else wanted.rollout
-        stream = node.stream.enter(wanted.rollout) if wanted.rollout else node.stream
+        stream = node.home if wanted.shared else node.stream
+        if wanted.shared or not flat:
+            return stream, 0 if wanted.rollout is None and wanted.samples > 1 else wanted.rollout
+        stream = stream.enter(wanted.rollout) if wanted.rollout else stream
         first = node.take(f"{id(wanted.program)} {wanted.inputs!r} {wanted.config!r}", stream, wanted.samples)
         return stream, first if first or wanted.samples > 1 else None
 
     def _roll_out(
-        self, wanted: AskFor, node: Node, stream: Stream, first: int | None, order: Order, deliver: Deliver
-    ) -> None:
+        self, wanted: AskFor, node: Node, stream: Stream, first: int | None, order: Order, deliver: Deliver,
+        arrivals: Arrivals | None,
+    ) -> None:  # fmt: skip
         """Composite: n rollouts of anything else run in n streams."""
         results: dict[int, Any] = {}
 
         def arrived(index: int, result: Any) -> None:
             results[index] = result
+            if arrivals is not None and isinstance(result, Candidate) and not node.limited:
+                arrivals.note(index, result)
             if len(results) == wanted.samples:
                 deliver(collected([results[i] for i in range(wanted.samples)], node))
 

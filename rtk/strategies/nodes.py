@@ -15,10 +15,12 @@ from rtk.budget import Budget
 from rtk.errors import BudgetSpent, RTKError, SampleError, StrategyError
 from rtk.models import Ask
 from rtk.samples import Stream
+from rtk.strategies.arrivals import Arrivals, Shared
 from rtk.strategies.calls import Call
 from rtk.strategies.flow import Candidate, Candidates, Flow
 from rtk.strategies.prediction import Prediction, evidence
 from rtk.strategies.sampling import Sampling
+from rtk.strategies.scoring import Scoring
 
 Deliver = Callable[[Any], None]
 Order = tuple[int, ...]
@@ -26,13 +28,19 @@ Order = tuple[int, ...]
 
 @dataclass(eq=False)
 class Draw:
-    """A leaf: samples of one predictor."""
+    """A leaf: samples of one predictor, or a score."""
 
     order: Order
     node: Node
-    sampling: Sampling
+    sampling: Sampling | Scoring
     ask: Ask
     deliver: Deliver
+    arrivals: Arrivals | None = None
+
+    @property
+    def early(self) -> bool:
+        """Whether its samples are wanted one by one. Not under a limit: what they lead to has its turn then."""
+        return self.arrivals is not None and not self.node.limited
 
 
 @dataclass(eq=False)
@@ -66,6 +74,8 @@ class Node:
         call: of a nested strategy, as DSPy's callbacks see it.
         flow: the generator.
         cursors: next index for each (request key, stream) of its strategy call, shared by its child generators.
+        home: where the strategy call draws; its child generators draw further down.
+        shared: what is asked once in the strategy call, by what is asked.
         asked: what it was sent, in the order of asking.
         best: what it returns should a budget run out.
         cut: the end of a budget that came before its own end.
@@ -83,11 +93,21 @@ class Node:
     call: Call | None = None
     flow: Flow = field(default_factory=lambda: (_ for _ in ()))
     cursors: dict[tuple[str, str], int] = field(default_factory=dict)
+    home: Stream = None  # type: ignore[assignment] - its own stream, by default
+    shared: dict[Any, Shared] = field(default_factory=dict)
     asked: list[Candidates] = field(default_factory=list)
     best: Any = None
     cut: BudgetSpent | None = None
     seconds: float = 0.0
     turns: int = 0
+
+    def __post_init__(self) -> None:
+        self.home = self.home or self.stream
+
+    @property
+    def limited(self) -> bool:
+        """Whether it runs under any limit."""
+        return any(budget.limits for budget in self.budgets)
 
     @contextmanager
     def here(self) -> Iterator[None]:
@@ -119,7 +139,8 @@ class Node:
     def join(self, child: Node, result: Any) -> Any:
         """Note what a child generator was sent; what it came to: where a budget let it come to nothing, its end."""
         self.cut = self.cut or child.cut
-        self.asked.extend(child.asked)
+        known = set(map(id, self.asked))  # what is shared was sent to several
+        self.asked.extend(one for one in child.asked if id(one) not in known)
         return child.cut if result is None and child.cut is not None else result
 
     def own(self, cut: BudgetSpent | None) -> BudgetSpent | None:

@@ -61,6 +61,7 @@ class Sampling:
         self, program: dspy.Module, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]
     ) -> None:
         self.predictor = predictor
+        self._early: dict[int, Candidate] = {}
         self._modules = [program, predictor] if program is not predictor else [predictor]
         self.calls = Calls(self._modules, inputs)
         try:
@@ -97,6 +98,14 @@ class Sampling:
         self.calls.lm_starts(self.lm, self._messages, self._options)
         return self.lm.ask(self._messages, self._options, start=start, count=count, stream=stream)
 
+    def early(self, ask: Ask, came: Sample | Missing) -> list[tuple[int, Candidate]]:
+        """A sample that came before the others, as the candidates it is, with their indices."""
+        with self.calls.current():
+            for index, address in enumerate(ask.addresses):
+                if address == came.address and index not in self._early:
+                    self._early[index] = self._candidate(index, came)
+        return [(index, one) for index, one in self._early.items() if ask.addresses[index] == came.address]
+
     def candidates(self, ask: Ask, gathered: Gathered) -> Candidates:
         """The candidates in what was gathered, in index order."""
         with dspy.context(caller_modules=[*(dspy.settings.caller_modules or []), *self._modules]):
@@ -104,7 +113,8 @@ class Sampling:
                 self.lm.record(ask, gathered, None, self._options)
         self.calls.lm_ends([sample.text for sample in gathered.samples])
         with self.calls.current():
-            found = Candidates(self._candidate(i, result) for i, result in enumerate(gathered.results))
+            pairs = enumerate(gathered.results)
+            found = Candidates(self._early.get(i) or self._candidate(i, result) for i, result in pairs)
         if gathered.stopped:
             found.cut = BudgetSpent(gathered.stopped, gathered.budget, gathered.samples)
         self.calls.ends(next((one.prediction for one in found if one.prediction is not None), None))

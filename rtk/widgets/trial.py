@@ -11,7 +11,7 @@ import dspy
 
 from rtk.budget import UNITS, Budget
 from rtk.errors import BudgetSpent
-from rtk.events import SampleArrived, watching
+from rtk.events import SampleArrived, watch
 from rtk.samples import Sample
 from rtk.strategies import Prediction
 
@@ -92,7 +92,7 @@ class Trial:
 
     def _run(self) -> None:
         try:
-            with dspy.context(**self._settings), watching(self._arrived), self._budget:
+            with dspy.context(**self._settings), watch(self._arrived, only=SampleArrived), self._budget:
                 self.prediction = self._program(**self._inputs)
         except BaseException as error:  # noqa: BLE001 - shown to whoever pressed Run
             self.error = error

@@ -271,7 +271,7 @@ def test_a_sample_is_heard_while_it_is_drawn_and_stored_as_ever(site):
     """In pieces that are the sample's text when put together; one that nobody listens to goes out without."""
     parts, came = [], []
     lm = site.lm()
-    with rtk.watching(came.append, parts=lambda part: parts.append((part, len(came)))):
+    with rtk.watch(came.append, parts=lambda part: parts.append((part, len(came)))):
         lm(QUESTION)
     (sample,) = (event.sample for event in came)
     assert {(part.address, before) for part, before in parts} == {(sample.address, 0)}
@@ -290,8 +290,8 @@ def test_what_a_stream_brings_is_what_a_whole_reply_brings(engine):
     reply = Reply("It is <b>4</b>.", reasoning="two and two", tool_calls=[CALL], finish_reason="tool_calls")
     with running(engine, reply) as site:
         came = []
-        with rtk.watching(came.append):
-            with rtk.watching(parts=(parts := []).append):
+        with rtk.watch(came.append):
+            with rtk.watch(parts=(parts := []).append):
                 heard = site.lm()(QUESTION, tools=[TOOL])
             assert heard == site.lm(cache=False)(QUESTION, tools=[TOOL])
         assert site.server.count == 2

@@ -120,7 +120,7 @@ def _file(imported, modules):
         ("rtk.store.store", "import importlib\nimportlib.import_module('rtk.models')"),
         ("rtk.strategies.flow", "from rtk import LM"),
         ("rtk.strategies.flow", "import rtk"),
-        ("rtk.samples", "from rtk.events import watching"),
+        ("rtk.samples", "from rtk.events import watch"),
     ],
 )
 def test_an_import_up_or_sideways_is_seen(module, source):

@@ -70,7 +70,7 @@ def test_callers_at_once_pay_once_together(server):
     counts, events = [], []
 
     def ask():
-        with rtk.watching(events.append):
+        with rtk.watch(events.append):
             counts.append(tracked(lambda: lm(QUESTION, n=2)))
 
     with server.hold():
@@ -183,7 +183,7 @@ def test_watchers_see_every_sample_once(wire):
     events = []
     with ScriptedServer(script, wire=wire) as server:
         lm = over(server, server_n=False, concurrency=1)
-        with rtk.watching(events.append):
+        with rtk.watch(events.append):
             with pytest.raises(SampleError):
                 lm(QUESTION, n=3)
             first = events.copy()
@@ -198,7 +198,7 @@ def test_watchers_see_every_sample_once(wire):
 
 def test_a_watcher_that_fails_harms_nobody(server, caplog):
     """It is logged, and the samples come."""
-    with rtk.watching(lambda event: 1 / 0):
+    with rtk.watch(lambda event: 1 / 0):
         assert len(over(server)(QUESTION, n=2)) == 2
     assert "a watcher failed" in caplog.text
 
@@ -211,7 +211,7 @@ def test_watchers_see_what_happens_in_dspys_threads(server):
         def forward(self, number):
             return dspy.Prediction(text=lm(f"question {number}")[0])
 
-    with rtk.watching(lambda event: seen.append(event.sample.text)):
+    with rtk.watch(lambda event: seen.append(event.sample.text)):
         dspy.Parallel(num_threads=3, disable_progress_bar=True)([(Asks(), {"number": number}) for number in range(6)])
     assert sorted(seen) == [f"reply {number}" for number in range(6)]
 

@@ -86,7 +86,7 @@ def test_a_budget_that_limits_nothing_counts_as_one_that_does(server, settings, 
         lm(QUESTION, n=8)
 
     def again(limits, heard):
-        with rtk.Budget() as outer, rtk.Budget(**limits) as inner, rtk.watching(heard.append):
+        with rtk.Budget() as outer, rtk.Budget(**limits) as inner, rtk.watch(heard.append):
             texts = [lm(QUESTION, n=count) for count in asks]
         return texts, str(outer.spent), outer.spent, inner.spent
 

@@ -59,7 +59,7 @@ def test_what_a_model_reads_and_writes_besides_text_is_counted_too():
     with ScriptedServer([Reply("yes"), Reply("yes", reasoning=LONG, tool_calls=[call])], usage="none") as server:
         lm = over(server, cache=False)
         events = []
-        with rtk.watching(events.append):
+        with rtk.watch(events.append):
             lm(messages=[{"role": "user", "content": [{"type": "text", "text": QUESTION}]}])
             lm(messages=[{"role": "user", "content": QUESTION}, {"role": "assistant", "content": LONG}], tools=[tool])
     plain, rich = [event.sample.usage for event in events]

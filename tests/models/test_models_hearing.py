@@ -1,4 +1,4 @@
-"""`rtk.watching(parts=…)`: the parts of samples while they are drawn, and when there are none."""
+"""`rtk.watch(parts=…)`: the parts of samples while they are drawn, and when there are none."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def test_parts_come_before_the_sample_and_name_it():
     with ScriptedServer(Reply(TEXT, reasoning="so so")) as server:
         lm = over(server)
         for _ in range(2):
-            with rtk.watching(arrived.append, parts=lambda part: parts.append((part, len(arrived)))):
+            with rtk.watch(arrived.append, parts=lambda part: parts.append((part, len(arrived)))):
                 lm("count")
     assert [event.reused for event in arrived] == [False, True]
     assert {(part.address, before) for part, before in parts} == {(arrived[0].sample.address, 0)}
@@ -37,7 +37,7 @@ def test_parts_come_before_the_sample_and_name_it():
 
 def test_nobody_listens_and_nothing_streams():
     """Watching samples alone costs no stream."""
-    with ScriptedServer(TEXT) as server, rtk.watching(print):
+    with ScriptedServer(TEXT) as server, rtk.watch(print):
         over(server)("count")
         assert not server.requests[0].body.get("stream")
 
@@ -45,7 +45,7 @@ def test_nobody_listens_and_nothing_streams():
 def test_samples_of_one_ask_come_whole():
     """Eight of them are one request, as ever; eight equal ones at temperature 0 are one sample, and stream."""
     parts = []
-    with ScriptedServer(TEXT) as server, rtk.watching(parts=parts.append):
+    with ScriptedServer(TEXT) as server, rtk.watch(parts=parts.append):
         lm = over(server)
         lm("count", n=8)
         assert parts == []
@@ -61,7 +61,7 @@ def test_samples_side_by_side_are_told_apart_by_address():
     async def ask(lm):
         return await asyncio.gather(*(lm.acall(f"count {n}") for n in range(4)))
 
-    with ScriptedServer(numbered()) as server, rtk.watching(parts=parts.append):
+    with ScriptedServer(numbered()) as server, rtk.watch(parts=parts.append):
         texts = asyncio.run(ask(over(server)))
     assert sorted(told(parts).values()) == sorted(text for [text] in texts)
 
@@ -71,7 +71,7 @@ def test_who_comes_later_hears_the_beginning_too():
     first, second = [], []
 
     def ask(lm, parts):
-        with rtk.watching(parts=parts.append):
+        with rtk.watch(parts=parts.append):
             return lm("count")
 
     with ScriptedServer(TEXT) as server, ThreadPoolExecutor(2) as threads:
@@ -95,7 +95,7 @@ def test_who_joins_a_draw_that_nobody_heard_gets_it_whole():
         with server.hold():
             plain = threads.submit(lm, "count")
             server.wait_for(lambda s: s.in_flight == 1)
-            with rtk.watching(parts=parts.append):
+            with rtk.watch(parts=parts.append):
                 asked = asyncio.run(_released(lm, server))
         assert plain.result() == asked == [TEXT]
         assert (server.count, parts) == (1, [])
@@ -114,7 +114,7 @@ def test_a_listener_that_fails_harms_nobody(caplog):
     def fails(part):
         raise ValueError("no ear")
 
-    with ScriptedServer(TEXT) as server, rtk.watching(parts=fails):
+    with ScriptedServer(TEXT) as server, rtk.watch(parts=fails):
         assert over(server)("count") == [TEXT]
     assert "a watcher failed" in caplog.text
 
@@ -125,7 +125,7 @@ def test_listeners_hear_what_programs_draw():
     reply = "[[ ## answer ## ]]\nfour\n\n[[ ## completed ## ]]"
     with ScriptedServer(reply) as server, dspy.context(lm=over(server)):
         predict = dspy.Predict("question -> answer")
-        with rtk.watching(parts=outer.append), rtk.watching(parts=inner.append):
+        with rtk.watch(parts=outer.append), rtk.watch(parts=inner.append):
             dspy.Parallel(num_threads=2, disable_progress_bar=True)([(predict, {"question": str(n)}) for n in range(2)])
     assert [*told(inner).values()] == [reply, reply]
     assert inner == outer
@@ -135,7 +135,7 @@ def test_listeners_hear_what_programs_draw():
 def test_the_embedded_model_is_heard():
     """A real model: each part a token or a few."""
     parts = []
-    with rtk.watching(parts=parts.append):
+    with rtk.watch(parts=parts.append):
         [text] = rtk.LM("embedded", max_tokens=24, temperature=0)("What is a river?")  # no chance of a short reply
     assert len(parts) > 5
     assert "".join(part.text for part in parts) == text

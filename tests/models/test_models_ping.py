@@ -190,7 +190,7 @@ def test_nothing_is_stored_recorded_watched_or_remembered(tmp_path):
     seen = []
     with ScriptedServer(honest) as server:
         lm = over(server)
-        with rtk.recording(tmp_path / "study.jsonl") as recording, rtk.watching(seen.append, parts=seen.append):
+        with rtk.recording(tmp_path / "study.jsonl") as recording, rtk.watch(seen.append, parts=seen.append):
             assert lm.ping() == lm.ping() or server.count
         asked = server.count
     assert (lm.store.count(), len(recording), seen, lm.history) == (0, 0, [], [])

@@ -276,7 +276,7 @@ def test_a_run_that_was_interrupted_is_recorded_as_far_as_it_came():
     async def ask(server):
         seen = asyncio.Event()
         loop = asyncio.get_running_loop()
-        with rtk.watching(lambda event: loop.call_soon_threadsafe(seen.set)), rtk.Budget(seconds=60):
+        with rtk.watch(lambda event: loop.call_soon_threadsafe(seen.set)), rtk.Budget(seconds=60):
             task = asyncio.ensure_future(model(server).acall("slow", n=2))
         await seen.wait()
         task.cancel()

@@ -99,7 +99,7 @@ def test_no_secret_is_in_anything_that_a_run_leaves(
     with ScriptedServer(turns(held), wire=wire) as server:
         held.append(server)
         lm, vote = guarded(server, transport, num_retries=1, timeout=0.5), rtk.SelfConsistency("question -> answer", 2)
-        with rtk.recording(tmp_path / "run.jsonl"), rtk.watching(events.append), dspy.context(lm=lm):
+        with rtk.recording(tmp_path / "run.jsonl"), rtk.watch(events.append), dspy.context(lm=lm):
             for way in ("fine", "refused", "cut", "reset", "unreadable", "late", "broken", "now and then"):
                 try:
                     pred = vote(question=way)

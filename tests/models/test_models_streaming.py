@@ -141,7 +141,7 @@ def test_the_sample_is_stored_as_if_nobody_had_watched(model, wire, way, tmp_pat
         with ScriptedServer(RICH, wire=wire) as server:
             lm = at(server, model, way, store=tmp_path / str(watched))
             parts = []
-            with rtk.watching(parts=parts.append if watched else None):
+            with rtk.watch(parts=parts.append if watched else None):
                 lm(QUESTION, logprobs=True)
             assert bool(parts) is watched
             stored.append(samples(lm))

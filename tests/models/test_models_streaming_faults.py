@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 def heard(lm, prompt=QUESTION, **options):
     """What a plain call returns, and the parts that came before."""
     parts = []
-    with rtk.watching(parts=parts.append):
+    with rtk.watch(parts=parts.append):
         return lm(prompt, **options)[0], parts
 
 

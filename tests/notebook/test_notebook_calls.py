@@ -78,7 +78,7 @@ CALLS = {
         '    told = rtk.LM("openai/scripted", api_base=server.url, api_key="k", cache=False)("hi")\n'
         "said, told"
     ),
-    "watching": 'seen = []\nwith rtk.watching(seen.append): lm("watched", n=2)\nlen(seen)',
+    "watch": 'seen = []\nwith rtk.watch(seen.append): lm("watched", n=2)\nlen(seen)',
 }
 AWAITED = {
     "LM": 'len(await lm.acall("hello", n=3)), (await lm.aping()).answers',

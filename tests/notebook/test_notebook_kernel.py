@@ -145,7 +145,7 @@ def test_eight_samples_are_in_flight_together(kernel, server, code):
 # --- interrupts ---
 
 
-WATCHED = "with rtk.watching(lambda event: print('arrived', flush=True)):\n    "
+WATCHED = "with rtk.watch(lambda event: print('arrived', flush=True)):\n    "
 
 
 def interrupted(kernel, server, call):

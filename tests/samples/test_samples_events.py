@@ -1,6 +1,6 @@
 """Events: who watches is told, and harms nobody."""
 
-from rtk.events import SampleArrived, emit, hearers, watchers, watching
+from rtk.events import SampleArrived, emit, hearers, watch, watchers
 from rtk.samples import Address, Sample
 
 EVENT = SampleArrived(Sample(Address("k", "0", 0), "hi"), reused=False)
@@ -9,7 +9,7 @@ EVENT = SampleArrived(Sample(Address("k", "0", 0), "hi"), reused=False)
 def test_watchers_see_what_happens_inside_their_block():
     """A watcher is called inside its block and not outside."""
     seen = []
-    with watching(seen.append):
+    with watch(seen.append):
         emit(EVENT, watchers())
     emit(EVENT, watchers())
     assert seen == [EVENT]
@@ -17,7 +17,7 @@ def test_watchers_see_what_happens_inside_their_block():
 
 def test_who_listens_to_parts_is_told_apart_from_who_watches_samples():
     """Each block may have either, both or none; inner ones add to outer ones."""
-    with watching(print, parts=repr), watching(parts=len), watching(str):
+    with watch(print, parts=repr), watch(parts=len), watch(str):
         assert (watchers(), hearers()) == ((print, str), (repr, len))
     assert (watchers(), hearers()) == ((), ())
 

@@ -8,6 +8,7 @@ from contextvars import copy_context
 import dspy
 
 import rtk
+from rtk.events import SampleArrived
 from rtk.testing import ScriptedServer
 
 PATIENCE = 300  # seconds after which something hangs; a busy machine is given its time
@@ -73,10 +74,11 @@ class TwoSteps(dspy.Module):
 
 
 class Seen(list):
-    """What arrived, as a watcher: `with rtk.watching(seen):`."""
+    """What samples arrived, as a watcher: `with rtk.watch(seen):`."""
 
     def __call__(self, event):
-        self.append(event)
+        if isinstance(event, SampleArrived):
+            self.append(event)
 
     @property
     def addresses(self):

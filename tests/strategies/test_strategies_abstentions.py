@@ -181,7 +181,7 @@ def test_a_bug_in_a_module_is_an_error_and_not_eight_abstentions():
 def test_a_failed_sample_is_told_to_watchers_and_kept_by_nobody():
     """Watchers see that it did not come."""
     seen = Seen()
-    with serving(fails(1), server_n=False) as server, rtk.watching(seen):
+    with serving(fails(1), server_n=False) as server, rtk.watch(seen):
         rtk.SelfConsistency("question -> answer", samples=4)(question="?")
         assert server.choices_served == 3
     assert len(seen) == 4

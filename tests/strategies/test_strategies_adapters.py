@@ -73,7 +73,7 @@ def test_a_two_step_adapter_works_and_one_failed_extraction_costs_one_sample(tem
     script = lambda received: Reply("no idea" if received.index == 2 else "I would say yes")  # noqa: E731
     with ScriptedServer(extracting) as second, serving(script) as server:
         adapter, seen = dspy.TwoStepAdapter(model(second)), Seen()
-        with dspy.context(adapter=adapter), rtk.watching(seen):
+        with dspy.context(adapter=adapter), rtk.watch(seen):
             vote = rtk.SelfConsistency("question -> answer", samples=8, temperature=temperature)
             found = vote(question="?")
         assert server.choices_served == 8

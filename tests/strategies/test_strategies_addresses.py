@@ -93,7 +93,7 @@ def always():
 
 def drawn(program, lm):
     seen = Seen()
-    with dspy.context(lm=lm), rtk.watching(seen):
+    with dspy.context(lm=lm), rtk.watch(seen):
         program(question="?")
     return seen.addresses
 
@@ -228,7 +228,7 @@ def test_a_tree_alone_and_the_first_tree_of_five_share():
 def test_replicates_and_rollout_ids_are_streams_apart():
     """`rtk.replicate` sets the first number of every stream, and DSPy's `rollout_id` a mark at its end."""
     program, seen = rtk.SelfConsistency(Around(dspy.ChainOfThought("question -> answer")), samples=2), Seen()
-    with serving(chain("yes")), rtk.watching(seen):
+    with serving(chain("yes")), rtk.watch(seen):
         with rtk.replicate(3):
             program(question="?")
         with dspy.context(lm=dspy.settings.lm.copy(rollout_id=7)):
@@ -250,7 +250,7 @@ def test_a_temperature_of_its_own_is_another_request():
 def told(program, lm):
     """All that may not depend on the order of replies."""
     seen = Seen()
-    with dspy.context(lm=lm), rtk.watching(seen):
+    with dspy.context(lm=lm), rtk.watch(seen):
         found = program(question="?")
     return found.toDict(), sorted(map(str, seen.addresses)), str(found.deliberation), list(found.completions.answer)
 

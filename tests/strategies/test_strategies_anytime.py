@@ -74,7 +74,7 @@ def by_place(received):
 def told(program, limit, **lm):
     """Everything about a run under a budget that may not depend on time or concurrency."""
     seen = Seen()
-    with dspy.context(lm=model(seed=1, max_tokens=40, **lm)), rtk.watching(seen), rtk.Budget(**dict([limit])) as budget:
+    with dspy.context(lm=model(seed=1, max_tokens=40, **lm)), rtk.watch(seen), rtk.Budget(**dict([limit])) as budget:
         try:
             found = program(question="?")
         except rtk.RTKError as error:  # nothing came at all

@@ -142,7 +142,7 @@ def test_at_temperature_zero_there_is_one_attempt(settings):
 
 def test_attempts_of_a_module_run_in_streams_of_their_own():
     """Those of any strategy over it."""
-    with serving(chain("1")), rtk.watching(seen := Seen()):
+    with serving(chain("1")), rtk.watch(seen := Seen()):
         rtk.BestOfN(TwoSteps(), 3, worth)(question="?")
     assert seen.streams == ["0", "0/1", "0/2"]
 

@@ -8,6 +8,7 @@ from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
 from scripted import PATIENCE, Seen, chain, choices, model, serving, started, tree
 
 import rtk
+from rtk.events import SampleArrived
 from rtk.testing import Reply, ScriptedServer
 
 
@@ -248,9 +249,9 @@ def test_watchers_see_every_sample_once_live_and_replayed():
     """Each as it comes: drawn the first time, reused the second."""
     program, live, replayed = rtk.SelfConsistency("question -> answer", samples=4), Seen(), Seen()
     with serving(choices(["a"])):
-        with rtk.watching(live):
+        with rtk.watch(live):
             program(question="?")
-        with rtk.watching(replayed):
+        with rtk.watch(replayed):
             program(question="?")
     assert sorted(live.addresses) == sorted(replayed.addresses)
     assert {event.reused for event in live} == {False}
@@ -266,7 +267,7 @@ def test_watchers_see_samples_while_the_others_are_on_their_way():
             seen(event)
             server.release(count=1)  # the next one
 
-        with rtk.watching(watcher):
+        with rtk.watch(watcher, only=SampleArrived):
             running = started(lambda: rtk.SelfConsistency("question -> answer", samples=4)(question="?"))
         server.wait_for(lambda s: s.held == 4)
         server.release(count=1)
@@ -277,6 +278,6 @@ def test_watchers_see_samples_while_the_others_are_on_their_way():
 def test_watchers_see_what_did_not_come():
     """With its kind."""
     seen = Seen()
-    with serving(Reply("x", status=500)), rtk.watching(seen), pytest.raises(rtk.errors.SampleError):
+    with serving(Reply("x", status=500)), rtk.watch(seen), pytest.raises(rtk.errors.SampleError):
         rtk.ChainOfThought("question -> answer")(question="?")
     assert [event.sample.kind for event in seen] == ["status_500"]

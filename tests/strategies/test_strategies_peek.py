@@ -52,7 +52,7 @@ def test_nobody_hears_of_it(program, there):
         lm, served = dspy.settings.lm, server.choices_served
         before, listening.heard[:] = (lengths(lm, program), lm.store.count()), []
         with dspy.context(callbacks=[listening], adapter=adapter, trace=[]), dspy.track_usage() as usage:
-            with rtk.watching(seen):
+            with rtk.watch(seen):
                 assert counts(peek(program, question="?")) == (4, there, True, there == 4)
             assert (dspy.settings.trace, usage.get_total_tokens()) == ([], {})
         assert (lengths(lm, program), lm.store.count()) == before

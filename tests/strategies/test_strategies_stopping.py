@@ -129,7 +129,7 @@ def test_a_function_of_the_vote_stops_it():
 
 def test_runs_of_a_module_stop_too():
     """Each is a run in a stream of its own, those of a whole vote."""
-    with serving(chain("a")), rtk.watching(seen := Seen()):
+    with serving(chain("a")), rtk.watch(seen := Seen()):
         rtk.SelfConsistency(TwoSteps(), samples=MOST, stop="beta")(question="?")
     assert seen.streams == ["0", "0/1", "0/2", "0/3"]
 

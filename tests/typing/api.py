@@ -77,10 +77,10 @@ def surroundings() -> None:
     standing.stop()
     with rtk.recording(Path("shared.jsonl.gz"), mode="replay") as replay:
         assert_type(replay, rtk.Recording)
-    with rtk.replicate(3), rtk.watching(lambda event: arrived.append(event.reused)):
+    with rtk.replicate(3), rtk.watch(lambda event: arrived.append(event.reused)):
         rtk.ChainOfThought("question -> answer")(question="…")
     heard: list[str] = []
-    with rtk.watching(parts=lambda part: heard.append(part.text + part.reasoning)):
+    with rtk.watch(parts=lambda part: heard.append(part.text + part.reasoning)):
         rtk.ChainOfThought("question -> answer")(question="…")
 
 
