@@ -1,4 +1,4 @@
-"""The candidates of one ask as they come: what is done with each of them, and who hears of them, before all are there."""
+"""The candidates of one ask as they come: what is done with each, and who hears of them before all are there."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Arrivals:
     def _finish(self) -> None:
         """Deliver, once everything has ended."""
         got = self._got
-        if got is None or (self._wanted.each is not None and any(index not in self._ended for index in range(len(got)))):
+        if got is None or (self._wanted.each is not None and not self._ended.keys() >= set(range(len(got)))):
             return
         self._got, errors = None, []
         for index in sorted(self._ended):

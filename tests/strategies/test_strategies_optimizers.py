@@ -121,13 +121,15 @@ def counting(received):
 
 
 def test_a_tree_is_compiled_from_its_best_branch():
-    """The proposals on the way to the answer, and the answer, are what is learned; judgements of others are not."""
+    """The proposals on the way to the answer, what carried them, and the answer are learned; nothing of other branches."""
     program = rtk.TreeOfThoughts("question -> answer", breadth=1, branching=2, depth=2)
     with serving(counting):
         compiled = bootstrap().compile(program, trainset=TRAINSET)
     assert {demo.thought for demo in compiled.propose.predict.demos} == {"one", "two"}
     assert [demo.answer for demo in compiled.answer.predict.demos] == ["2", "4", "6", "8"]
-    assert compiled.value.predict.demos == []
+    assert {(demo.partial, demo.verdict) for demo in compiled.value.predict.demos} == {
+        ("one", "sure"), ("one\ntwo", "sure")
+    }  # fmt: skip
     assert (compiled.breadth, compiled.branching, compiled.depth) == (1, 2, 2)
 
 

@@ -239,11 +239,11 @@ def test_a_tree_is_seen_level_by_level(settings):
         assert stored(server, searching(**settings), question="?").wanted == whole.spent.samples
 
 
-def test_a_tree_with_a_part_of_a_level_there_asks_no_further():
-    """Which thoughts would go on depends on what is missing, so nothing beyond is counted."""
+def test_a_tree_with_a_part_of_a_level_there_values_that_and_asks_no_further():
+    """A thought is valued whatever its siblings are; which of them go on depends on what is missing."""
     with serving(tree(numbers, answer="42"), seed=1):
         searching(branching=2)(question="?")
-        assert counts(peek(searching(branching=3), question="?")) == (3, 2, False, False)
+        assert counts(peek(searching(branching=3), question="?")) == (5, 4, False, False)
 
 
 # --- where it is called ---

@@ -119,7 +119,7 @@ def by_place(received):
     if asks(received, "thought"):
         return chat(reasoning=words, thought=f"t{lot % 4}")
     if asks(received, "verdict"):
-        return chat(reasoning=words, verdict=("sure", "maybe", "impossible")[lot % 3])
+        return chat(reasoning=words, verdict=("sure", "likely", "impossible")[lot % 3])
     return chain(f"a{lot % 3}", words)
 
 

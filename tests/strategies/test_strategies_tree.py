@@ -48,8 +48,8 @@ def test_settings_say_what_is_asked(settings, requests):
 
 
 def test_the_best_valued_thoughts_go_on():
-    """Sure before maybe before impossible, which is pruned; the mean of several judgements counts."""
-    verdicts = {"a": ["maybe"] * 4, "b": ["sure", "sure", "maybe", "sure"], "c": ["impossible"] * 4, "d": ["maybe"] * 4}
+    """Sure before likely before impossible, which is pruned; the mean of several judgements counts."""
+    verdicts = {"a": ["likely"] * 4, "b": ["sure", "sure", "likely", "sure"], "c": ["impossible"] * 4, "d": ["likely"] * 4}
     script = tree(
         thought=by_choice({"": "abcd"}),
         verdict=lambda received: verdicts[field_of(received, "partial")][received.choice],
@@ -300,7 +300,7 @@ def test_the_tree_prints_as_one():
     """States, scores and answer are on the page; the way to the answer is marked."""
     script = tree(
         thought=by_choice({"": "52"}),
-        verdict=lambda received: "sure" if field_of(received, "partial") == "2" else "maybe",
+        verdict=lambda received: "sure" if field_of(received, "partial") == "2" else "likely",
         answer="forty",
     )
     with serving(script):
