@@ -83,7 +83,15 @@ class EngineError(ModelError):
 
 
 class EndpointError(ModelError):
-    """An endpoint that will not answer however often it is asked: wrong key, no such model, nobody listening."""
+    """An endpoint that will not answer however often it is asked: wrong key, no such model, nobody listening.
+
+    Attributes:
+        status: the HTTP status that it refuses with; None where it gave none.
+    """
+
+    def __init__(self, message: str, *, mend: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, mend=mend)
+        self.status = status
 
 
 class UnsupportedParameter(ModelError):

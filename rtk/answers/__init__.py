@@ -8,7 +8,10 @@ from rtk.answers.checks import Check, Checker
 from rtk.answers.claims import Claim, check_arithmetic
 from rtk.answers.equality import Comparer, canonical, equal
 from rtk.answers.extraction import answer_fields, extract
+from rtk.answers.field_votes import FieldsVote, vote_fields
 from rtk.answers.numbers import read_number
+from rtk.answers.similarity import medoid, similarity
+from rtk.answers.steps import steps, thinking
 from rtk.answers.stopping import StoppingRule, stopping
 from rtk.answers.votes import Abstention, Cluster, Vote, vote
 
@@ -19,6 +22,7 @@ __all__ = [
     "Claim",
     "Cluster",
     "Comparer",
+    "FieldsVote",
     "StoppingRule",
     "Vote",
     "answer_fields",
@@ -26,7 +30,12 @@ __all__ = [
     "check_arithmetic",
     "equal",
     "extract",
+    "medoid",
     "read_number",
+    "similarity",
+    "steps",
     "stopping",
+    "thinking",
     "vote",
+    "vote_fields",
 ]

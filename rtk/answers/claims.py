@@ -1,39 +1,63 @@
-"""Arithmetic claims in a text, such as `3 + 4 = 7`, found and evaluated."""
+"""Arithmetic and equality claims in a text, such as `3 + 4 = 7` or `1/2 = 50%`, found and evaluated."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from rtk.answers.calculation import LONGEST, Side, Token, Unreadable, read, tokens
+from rtk.answers.formulas import flat
 from rtk.answers.numbers import write_number
-from rtk.answers.writing import plain
+from rtk.answers.units import MANY, SCALES, singular, words
 
-LONGEST = 200  # characters on either side of the equals sign
-DEEPEST = 20  # parentheses within parentheses
+EXACT = Fraction(1, 10**30)  # roots are known to 40 digits
 
-_SIGNS = str.maketrans({"∗": "*", "⋅": "·", "∙": "·", "•": "·", "✕": "×", "✖": "×", "$": ""})
-_LATEX = re.compile(r"\\(times|cdot|div)(?![a-zA-Z])|\\[()\[\]$,;! ]|\*\*(?![\d( ])|(?<![\d)])\*\*")
-_EQUALS = re.compile(r"(?<![=!<>:≈~])=(?![=>])")
-_LEFT = re.compile(r"[0-9.,()+\-*/×÷·xX \t]*\Z")
-_RIGHT = re.compile(r"[0-9.,()+\-*/×÷·xX \t]*")
-_BULLET = re.compile(r"[ \t]*(?:[-*+]|[0-9]{1,2}[.)])[ \t]+")
-_OPENS = re.compile(r"[\s:;,.\"'“(\[>!?—–]")
-_TOKEN = re.compile(r"\s*((?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+|[-+*/×÷·xX()])")
-_OPERATORS = "+-*/×÷·xX"
-_START = re.compile(r"(?:\A|(?<=[\s,(]))(?=[0-9.(-])")
-_REMAINDER = re.compile(r"\s*(?:[rR]\b|rem(?:ainder)?\b|with a remainder\b|mod\b)")
+_ROUNDED = re.compile(r"≈|round|approx|about|roughly|nearest|estimat|almost|nearly", re.IGNORECASE)
+_OTHER_NUMBERS = re.compile(
+    r"\b(?:binary|hexadecimal|octal|modul\w+|mod|o'clock|clock|base[- ][0-9]+)\b", re.IGNORECASE
+)
+_DOUBT = re.compile(
+    r"[\s,.;:)\-]{0,4}(?:(?:which|that|this|but|it|so)\s+){0,2}(?:(?:is|was|are|does|can)\s*)?(?:not\b|n't|never\b|wrong\b"
+    r"|incorrect\b|false\b|impossible\b|a mistake\b|no\b(?!\.))|\s*\?",
+    re.IGNORECASE,
+)
+_GROUPED = re.compile(r"[0-9]{1,3}\.[0-9]{3}")
+_REPEATING = re.compile(r"\.[0-9]*(?:33|66|67|16|17|83|14|11|22|44|55|77|88|89)$")
+
+_RELATIONS = (
+    ("equals",), ("equal",), ("equaling",), ("is", "equal", "to"), ("is",), ("are",), ("gives",), ("gives", "us"),
+    ("makes",), ("yields",), ("leaves",), ("comes", "to"), ("to", "get"), ("to", "obtain"), ("results", "in"),
+    ("resulting", "in"), ("giving",), ("giving", "us"), ("we", "get"), ("you", "get"),
+)  # fmt: skip
+_ADVERBS = words("simply just exactly now also then thus therefore still")
+_ROUGHLY = words("approximately about roughly around nearly almost")
+_LABELS = words(
+    "step day week part question problem example case room option equation page number no item line row figure year "
+    "round turn method level chapter section rule month box game group team stage phase"
+)
+_UNSURE_AFTER = words(
+    "of by from than negative half square squared root log between if whether suppose assume check not mod power by "
+    "about"
+)
+_SPOILS = words(
+    "remainder r rem mod modulo hundred thousand million billion trillion dozen times or percent squared cubed pm am "
+    "plus minus multiplied divided"
+)
+_COMPARES = words("more less fewer greater larger smaller higher lower of away short off older younger")
+_FACTORS = {Fraction(n) for n in (2, 3, 4, 5, 7, 10, 12, 16, 24, 25, 30, 36, 52, 60, 100, 365, 1000, 1760, 3600, 5280)}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One arithmetic claim.
+    """One claim.
 
     Attributes:
-        text: the claim, as in the text but for the characters of operators.
+        text: the claim, `=` between its sides whatever stood there.
         ok: whether it holds. A decimal result may be rounded or cut at its last place.
-        value: what its left side is, exactly.
+        value: what its calculated side is (the left one, unless that is a number as it stands), exactly; a root that
+            is no fraction, to 40 digits.
     """
 
     text: str
@@ -42,154 +66,329 @@ class Claim:
 
     @property
     def reason(self) -> str:
-        """What the left side is, for a reader: `3 × 14 is 42`."""
-        return f"{self.text.partition('=')[0].strip()} is {write_number(self.value)}"
+        """What the calculated side is, for a reader: `3 × 14 is 42`."""
+        left, _, right = self.text.partition("=")
+        left, right = left.strip(), right.strip()
+        side = left if _calculates(left) else right if _calculates(right) else ""
+        return f"{side} is {write_number(self.value)}" if side else f"{left} is not {right}"
 
 
 def check_arithmetic(text: str) -> list[Claim]:
-    """The arithmetic claims in a text, each evaluated exactly.
+    """The arithmetic and equality claims in a text, each evaluated exactly; no model and no `eval` is asked.
 
-    A claim is a sum, difference, product or quotient of plain numbers (`+ - * / × ÷ x`, parentheses), an equals
-    sign, and a number or another such expression. Powers, percentages, variables and units are not read, nor is
-    anything of more than 200 characters: what cannot be read for certain is no claim, so that no right step is
-    called wrong. In `3 + 4 = 7 + 2 = 9`, sloppy but common, `3 + 4` is held against 7.
+    A claim is a calculation, a sign or word of equality (`=`, `≈`, `equals`, `is`, …), and a number or another
+    calculation: sums, products, fractions, powers, factorials, roots, percentages (`15% of 80`), mixed numbers, LaTeX,
+    the commonest phrases (`3 plus 4`, `half of 10`, `the sum of 3 and 4`), with or without units. In `1/2 = 0.5 = 50%`
+    every sign is a claim; in `3 + 4 = 7 + 2 = 9`, sloppy but common, `3 + 4` is held against 7.
+
+    What cannot be read for certain is no claim, so that no right step is called wrong: variables, anything of more
+    than 200 characters, rounded results and inputs, mixed units, other number systems, guesses that are taken back.
     """
-    text = _LATEX.sub(_operator, plain(text).translate(_SIGNS))
-    found = (_claim(text, sign.start()) for sign in _EQUALS.finditer(text))
-    return [claim for claim in found if claim is not None]
+    text = flat(text)
+    return [claim for line in text.split("\n") for claim in _in_line(line)]
 
 
-def _operator(found: re.Match[str]) -> str:
-    return {"times": "×", "cdot": "·", "div": "÷"}.get(found[1] or "", "")
+def _calculates(side: str) -> bool:
+    return bool(re.search(r"[0-9)!%°\w]\s*(?:[-+*/×÷·^!√]|%\s*of)|√|\b(?:sqrt|plus|minus|times|by|of|squared)\b", side))
 
 
-def _claim(text: str, sign: int) -> Claim | None:
-    left = _left_side(text[max(0, sign - LONGEST - 20) : sign])
-    if left is None:
+# --- claims ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """A sign or word of equality: its tokens, and whether it is a word."""
+
+    start: int
+    end: int
+    word: bool
+    about: bool
+
+
+def _in_line(line: str) -> Iterator[Claim]:
+    if not any(map(str.isdigit, line)):
+        return
+    found = tokens(line)
+    relations = list(_relations(found))
+    foreign = _OTHER_NUMBERS.search(line) is not None and " mod " not in line
+    for number, relation in enumerate(relations):
+        begun = relations[number - 1].end if number else 0
+        stop = relations[number + 1].start if number + 1 < len(relations) else len(found)
+        claim = _claim(_Place(line, found, relation, begun, stop, chained=number > 0))
+        if claim is not None and (claim.ok or not foreign):
+            yield claim
+
+
+def _relations(found: list[Token]) -> Iterator[_Relation]:
+    at = 0
+    while at < len(found):
+        one, width = found[at], 0
+        if one.kind == "rel":
+            yield _Relation(at, at + 1, False, one.text == "≈")
+        elif one.kind == "word":
+            width = max((len(words) for words in _RELATIONS if _here(found, at, words)), default=0)
+            if width:
+                end, about = at + width, False
+                while end < len(found) and found[end].is_word(*_ADVERBS, *_ROUGHLY):
+                    about, end = about or found[end].is_word(*_ROUGHLY), end + 1
+                yield _Relation(_referred(found, at), end, True, about)
+        at += max(width, 1)
+
+
+def _referred(found: list[Token], at: int) -> int:
+    """Where the left side of a word ends: before a comma and the `which` or `we` that speaks of it."""
+    while at > 1 and (found[at - 1].text == "," or found[at - 1].is_word("which", "that", "this", "it", "us")):
+        at -= 1
+    return at
+
+
+def _here(found: list[Token], at: int, words: tuple[str, ...]) -> bool:
+    return all(at + i < len(found) and found[at + i].is_word(word) for i, word in enumerate(words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a claim may be: a relation with the tokens before and behind it, as far as the next relations."""
+
+    line: str
+    tokens: list[Token]
+    relation: _Relation
+    begun: int
+    stop: int
+    chained: bool
+
+    def text(self, start: int, end: int) -> str:
+        """What stands from one token up to another."""
+        return " ".join(self.line[self.tokens[start].start : self.tokens[end - 1].end].split()) if end > start else ""
+
+
+def _claim(place: _Place) -> Claim | None:
+    found = _left_side(place)
+    if found is None:
         return None
-    value = _evaluated(left)
-    if value is None:
+    start, left, sure = found
+    try:
+        right = read(place.tokens, place.relation.end, place.stop)
+    except Unreadable:
         return None
-    sides = list(_right_sides(text[sign + 1 : sign + 1 + LONGEST]))
-    if not sides:
+    ends = _ending(place, right)
+    if ends is None or not _worth(place, left, right):
         return None
-    rights = [(right, number) for right in sides if (number := _evaluated(right)) is not None]
-    holding = [right for right, number in rights if _agrees(value, right, number)]
-    right = holding[0] if holding else (rights[0][0] if rights else None)
-    return None if right is None else Claim(f"{left} = {right}", bool(holding), value)
+    end = _shown_end(place, right, left)
+    text = f"{place.text(start, place.relation.start)} = {place.text(place.relation.end, end)}"
+    value = left.value if left.operations or not right.operations else right.value
+    if _holds(place, left, right):
+        return Claim(text, True, value)
+    sure = sure and ends and _certainly_wrong(place, start, left, right) and not _doubted(place, start, right)
+    return Claim(_first_only(place, start, right, text), False, value) if sure else None
 
 
-def _left_side(before: str) -> str | None:
-    """The longest calculation that ends where `before` ends and certainly begins where it seems to."""
-    run = _LEFT.search(before)
-    start = run.start() if run else len(before)
-    bullet = _BULLET.match(before, before.rfind("\n") + 1)
-    start = max(start, bullet.end()) if bullet else start
-    run_text, earlier = before[start:], before[:start]
-    if not bullet and not _begins_here(run_text, earlier):
+def _first_only(place: _Place, start: int, right: Side, text: str) -> str:
+    """Where the right side goes on as a sloppy chain, the claim is about its first number."""
+    goes_on = place.stop < len(place.tokens) and right.end == place.stop and right.operations
+    if not goes_on or right.first is None:
+        return text
+    return f"{place.text(start, place.relation.start)} = {place.text(place.relation.end, right.first[1])}"
+
+
+def _left_side(place: _Place) -> tuple[int, Side, bool] | None:
+    """The longest calculation that ends at the relation, where it begins, and whether that is certain."""
+    found, stop = place.tokens, place.relation.start
+    if stop <= place.begun:
         return None
-    for found in _START.finditer(run_text):
-        candidate = run_text[found.start() :].strip()
-        if run_text[: found.start()].rstrip()[-1:] in tuple(_OPERATORS):
-            continue  # in the middle of a calculation
-        if any(one in candidate.lstrip("-") for one in _OPERATORS) and _evaluated(candidate) is not None:
-            return candidate
+    limit = found[stop - 1].end - LONGEST
+    for start in range(place.begun, stop):
+        if found[start].start < limit or not _may_begin(place, start):
+            continue
+        try:
+            side = read(found, start, stop)
+        except Unreadable:
+            continue
+        if side.end == stop:
+            return start, side, _begins_surely(place, start, side)
     return None
 
 
-def _begins_here(run: str, earlier: str) -> bool:
-    """Whether a run of numbers and operators is no rest of something that cannot be read, such as `2^` or `y +`."""
-    if not run.strip() or (earlier and not run[0].isspace() and not _OPENS.match(earlier[-1])):
+def _may_begin(place: _Place, start: int) -> bool:
+    """Whether a calculation may begin at a token, and not in the middle of one that cannot be read."""
+    one = place.tokens[start]
+    if one.kind in ("other", "rel") or (one.kind == "op" and one.text not in ("(", "-", "√", "+")):
         return False
-    first = run.lstrip()[0]
-    if first == "-":
-        return not earlier.strip() or earlier.rstrip()[-1] in ":;,.\n\"'([>="
-    return first not in _OPERATORS
+    if start == 0 or start == place.begun:
+        return one.text != "+"
+    before = place.tokens[start - 1]
+    touching = before.end == one.start
+    if one.text in ("-", "+"):
+        return one.text == "-" and before.text in (*":;,.([\"'“>", "→") and not touching
+    if before.text == "(":
+        return start < 2 or place.tokens[start - 2].end < before.start or place.tokens[start - 2].kind != "word"
+    if before.kind == "num" or (before.kind == "op" and before.text != ")"):
+        return False
+    if before.is_word("plus", "minus", "times", "by", "over", "mod"):
+        return before.text.lower() == "by" and not place.tokens[start - 2].is_word("multiplied", "divided")
+    if before.kind == "other" and before.text[0].isalnum():
+        return False
+    return not touching or before.text in (*":;,([{\"'“‘—>|", "→")
 
 
-def _right_sides(after: str) -> Iterator[str]:
-    """The whole right side, and where that is a calculation going on, its first number."""
-    found = _RIGHT.match(after)
-    run = found[0] if found else ""
-    rest = after[len(run) :]
-    if re.match(r"[%^°!_\\{\[]", rest) or (rest[:1].isalpha() and run[-1:].isdigit()) or _REMAINDER.match(rest):
-        return
-    run = run.rstrip().rstrip(".,").rstrip()
-    while run.endswith(")") and run.count(")") > run.count("("):
-        run = run[:-1].rstrip().rstrip(".,")
-    if run and run[-1] in _OPERATORS:
-        return  # it goes on with something that cannot be read
-    number = re.match(r"\s*-?\s*(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?", run)
-    if _evaluated(run) is not None:
-        yield run.strip()
-        if number and rest.startswith("="):
-            yield number[0].strip()
-    elif number and re.match(r"\s*[,;.]\s|\s*,|\s+\(\Z", run[number.end() :]):
-        yield number[0].strip()
+def _begins_surely(place: _Place, start: int, side: Side) -> bool:
+    if start == place.begun:
+        return start == 0 or place.chained
+    before = place.tokens[start - 1]
+    word = before.text.lower()
+    if word == "to" and start > 1 and place.tokens[start - 2].kind == "num":
+        return False
+    labelled = word in _LABELS or (word in ("#", "\\") and before.kind == "other")
+    if before.kind == "word" and (word in _UNSURE_AFTER or labelled):
+        total = word == "of" and place.tokens[start - 2].is_word("total", "sum", "result", "cost", "price", "value")
+        return total and start > 1
+    return before.kind != "word" or side.operations > 0
 
 
-def _agrees(value: Fraction, written: str, number: Fraction) -> bool:
-    decimals = re.fullmatch(r"-?\s*[0-9,]*\.([0-9]+)", written)
-    return value == number or (decimals is not None and abs(value - number) < Fraction(1, 10 ** len(decimals[1])))
+def _worth(place: _Place, left: Side, right: Side) -> bool:
+    """Whether something is claimed: a calculation is, and one number in two forms; `5 = 6` is not."""
+    if place.relation.word:
+        return left.operations > 0
+    return left.operations > 0 or right.operations > 0 or left.percents != right.percents
 
 
-# --- the grammar: sum = product (("+" | "-") product)*; product = factor (("*" | "/") factor)*;
-# --- factor = "-" factor | number | "(" sum ")"
-
-
-def _evaluated(text: str) -> Fraction | None:
-    """The value of a calculation; None where the text is none, or divides by zero."""
-    tokens = _tokens(text)
-    if not tokens:
+def _ending(place: _Place, right: Side) -> bool | None:
+    """Whether the right side ends where it seems to; None where it goes on with what cannot be read."""
+    found = place.tokens
+    if found[right.end - 1].end - found[place.relation.end].start > LONGEST:
         return None
-    try:
-        value, at = _sum(tokens, 0, 0)
-    except (IndexError, ValueError, ZeroDivisionError):
-        return None
-    return value if at == len(tokens) else None
-
-
-def _tokens(text: str) -> list[str] | None:
-    tokens, at, text = [], 0, text.rstrip()
-    if len(text) > LONGEST:
-        return None
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
+    if right.end >= len(found) or right.end == place.stop or found[right.end].kind == "rel":
+        return True
+    last, after = found[right.end - 1], found[right.end]
+    touching = last.end == after.start
+    word = after.text.lower()
+    if after.kind == "num":
+        return None if last.kind == "num" else last.kind == "word" and singular(last.text.lower()) not in SCALES
+    if after.kind == "op":
+        return True if after.text in (")", "-", "*") or (after.text == "(" and not touching) else None
+    if after.kind == "word":
+        if len(word) == 1 and word not in ("a", "i", "r"):
             return None
-        tokens.append(found[1])
-        at = found.end()
-    return tokens
+        return not (word in _SPOILS or (place.relation.word and word in _COMPARES))
+    return None if after.text in (*"_\\{[", "±", ":") and touching else True
 
 
-def _sum(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:
-    value, at = _product(tokens, at, depth)
-    while at < len(tokens) and tokens[at] in "+-":
-        operator = tokens[at]
-        other, at = _product(tokens, at + 1, depth)
-        value = value + other if operator == "+" else value - other
-    return value, at
+def _shown_end(place: _Place, right: Side, left: Side) -> int:
+    """Where the claim ends for a reader: without what is only prose behind its last number, unless there are units."""
+    end = right.end
+    if left.units:
+        return end
+    while end > place.relation.end + 1 and place.tokens[end - 1].kind == "word":
+        end -= 1
+    return end
 
 
-def _product(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:
-    value, at = _factor(tokens, at, depth)
-    while at < len(tokens) and tokens[at] in "*/×÷·xX":
-        operator = tokens[at]
-        other, at = _factor(tokens, at + 1, depth)
-        value = value / other if operator in "/÷" else value * other
-    return value, at
+# --- verdicts ---
 
 
-def _factor(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:
-    if depth > DEEPEST:
-        raise ValueError("too many parentheses")
-    token = tokens[at]
-    if token == "-":
-        value, at = _factor(tokens, at + 1, depth + 1)
-        return -value, at
-    if token != "(":
-        return Fraction(token.replace(",", "")), at + 1
-    value, at = _sum(tokens, at + 1, depth + 1)
-    if tokens[at] != ")":
-        raise ValueError("a parenthesis stays open")
-    return value, at + 1
+def _holds(place: _Place, left: Side, right: Side) -> bool:
+    literal = place.tokens[right.end - 1] if right.literals else None
+    values = [right.value]
+    if left.operations and right.first is not None and right.end == place.stop < len(place.tokens):
+        values.append(right.first[0])
+    if place.tokens[right.end - 1].text == "!" and len(right.literals) == right.operations == 1:
+        values.append(Fraction(right.literals[0].replace(",", "")))  # perhaps only an exclamation
+    if right.percents == 1 and not right.operations and not left.percents and "100" in left.literals:
+        values.append(right.value * 100)  # 12/80 × 100 = 15%
+    close = EXACT * max(1, abs(left.value))
+    if literal is not None and any(abs(left.value - value) <= close for value in values):
+        return True
+    return any(_rounded(left.value, value, right, place) for value in values)
+
+
+def _rounded(value: Fraction, number: Fraction, right: Side, place: _Place) -> bool:
+    """Whether a result is the value, rounded or cut at its last decimal."""
+    decimals = max((len(one.partition(".")[2]) for one in right.literals[:1]), default=0)
+    hundredth = right.percents == 1 and number == right.value
+    place_value = Fraction(1, 10**decimals) / (100 if hundredth else 1)
+    if place.relation.about:
+        return abs(value - number) <= max(place_value, abs(value) / 20)
+    return bool(decimals) and len(right.literals) == 1 and abs(value - number) < place_value
+
+
+def _certainly_wrong(place: _Place, start: int, left: Side, right: Side) -> bool:
+    """Whether nothing but a mistake explains that the sides differ."""
+    if left.mixed or right.mixed or _percents_doubtful(left, right) or _parted(place, right):
+        return False
+    if not left.operations and (left.units or right.units) and _heads(left) != _heads(right):
+        return False
+    off = abs(left.value - right.value)
+    if place.relation.about and off <= abs(left.value) / 10:
+        return False
+    if _ROUNDED.search(place.line) and off <= max(1, abs(left.value) / 20):
+        return False
+    return not (off <= _slack(left) or _converts(left, right) or _grouped(place, start, left, right))
+
+
+def _percents_doubtful(left: Side, right: Side) -> bool:
+    """Whether percentages leave a doubt: `15% of 80 = 12` and `30% + 20% = 50%` do not, `0.15 = 15` may be either."""
+    if not (left.percents or right.percents):
+        return False
+    if left.value == 100 * right.value or right.value == 100 * left.value:
+        return True
+    pure = [one.percents == len(one.literals) for one in (left, right)]
+    if all(pure) or (left.percents and left.operations and not right.percents):
+        return False
+    if left.percents or right.operations:
+        return True
+    return min(abs(left.value - right.value * scale) / scale for scale in (1, 100)) < Fraction(1, 100)
+
+
+def _parted(place: _Place, right: Side) -> bool:
+    """Whether an amount goes on in a further unit: `1 hour and 15 minutes`."""
+    behind = place.tokens[right.end : place.stop]
+    if right.units and not any(set(map(singular, whole.split())) & SCALES.keys() for _, whole in right.units):
+        return False
+    return place.stop == len(place.tokens) and len(behind) > 1 and behind[0].is_word("and") and behind[1].kind == "num"
+
+
+def _heads(side: Side) -> set[str]:
+    return {head for head, _ in side.units}
+
+
+def _slack(left: Side) -> Fraction:
+    """How far off a result may be because the numbers it is calculated from look rounded."""
+    relative, absolute = Fraction(0), Fraction(0)
+    for literal in left.literals:
+        decimals = len(literal.partition(".")[2])
+        number = abs(Fraction(literal.replace(",", "")))
+        if number and (decimals >= 3 or (decimals == 2 and _REPEATING.search(literal))):
+            half = Fraction(1, 10**decimals)
+            relative, absolute = relative + half / number, absolute + half
+    return max(absolute, abs(left.value) * relative)
+
+
+def _converts(left: Side, right: Side) -> bool:
+    """Whether units may explain the difference: two of a kind, such as minutes and hours, or words for a number."""
+    words = [set(map(singular, whole.replace("^2", "").split())) for _, whole in (*left.units, *right.units)]
+    known = set().union(*words) if words else set()
+    if known & MANY:
+        return True
+    scales = {SCALES[one] for one in known if one in SCALES}
+    if len(scales) > len({kind for kind, _ in scales}):
+        return True
+    if not scales or not left.value or not right.value:
+        return False
+    ratio = abs(left.value / right.value)
+    return max(ratio, 1 / ratio) in _FACTORS and not (_heads(left) & _heads(right))
+
+
+def _grouped(place: _Place, start: int, left: Side, right: Side) -> bool:
+    """Whether it holds once dots are read as standing between thousands, as in 1.000 + 234 = 1.234."""
+    dotted = [one for one in (*left.literals, *right.literals) if "." in one]
+    if not dotted or not all(_GROUPED.fullmatch(one) for one in dotted):
+        return False
+    whole = [replace(one, text=one.text.replace(".", "")) if one.kind == "num" else one for one in place.tokens]
+    sides = read(whole, start, place.relation.start), read(whole, place.relation.end, place.stop)
+    return sides[0].value == sides[1].value
+
+
+def _doubted(place: _Place, start: int, right: Side) -> bool:
+    """Whether the text takes the claim back, asks it, or only supposes it."""
+    end = place.tokens[right.end - 1].end
+    return _DOUBT.match(place.line, end) is not None

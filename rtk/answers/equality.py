@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Mapping, Set
-from enum import Enum
-from typing import Any, Literal
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from typing import Any, Literal, get_args
 
 from rtk.answers.lists import split_items, split_loosely, unbracketed
 from rtk.answers.numbers import read_number, sole_number
+from rtk.answers.objects import DEEPEST, json_object, simple, without
+from rtk.answers.similarity import alike
 from rtk.answers.symbolic import same_expression
 from rtk.answers.writing import bare, phrase, plain, without_latex
 from rtk.errors import AnswerError
 
-Comparer = Literal["auto", "exact", "text", "numeric", "sequence", "set", "math"] | Callable[[Any, Any], bool]
-DEEPEST = 12  # lists within lists; what lies deeper is compared as text
+Named = Literal["auto", "exact", "text", "numeric", "sequence", "set", "math", "similar"]
+Comparer = Named | Callable[[Any, Any], bool]
 
 
-def equal(a: Any, b: Any, comparer: Comparer = "auto") -> bool:
+def equal(a: Any, b: Any, comparer: Comparer = "auto", exclude: Sequence[str] = ()) -> bool:
     """Whether two answers are the same.
 
     Args:
@@ -33,31 +33,46 @@ def equal(a: Any, b: Any, comparer: Comparer = "auto") -> bool:
             `"sequence"`, `"set"`: item by item, in order or not, between commas, semicolons, `and` or blanks.
             `"math"`: numbers exactly, else as expressions by math-verify (`\\sqrt8` is `2\\sqrt2`; decimals to 6
             places); expressions that would take long to expand, and words, are compared as text.
+            `"similar"`: as auto, and texts written alike: at least 0.8 of `similarity`, with the same numbers, and both
+            or neither with a negation. For free text; it knows writing, not meaning.
             A function `(a, b) -> bool` decides by itself.
+        exclude: names of fields whose values do not count, in objects, mappings and what lies in them, such as the
+            arguments of tool calls; `"args.seed"` is every `seed` within an `args`. Not for a function.
 
     Raises:
-        AnswerError: an unknown comparer.
+        AnswerError: an unknown comparer, or names that are none.
     """
+    _check(comparer, exclude)
     if callable(comparer):
         return bool(comparer(a, b))
+    a, b = without(a, exclude), without(b, exclude)
     if comparer == "math":
         return _same_mathematics(a, b)
+    if comparer == "similar":
+        return _auto(a) == _auto(b) or alike(text_of(a), text_of(b))
     return canonical(a, comparer) == canonical(b, comparer)
 
 
-def canonical(value: Any, comparer: Comparer = "auto") -> Hashable | None:
+def canonical(value: Any, comparer: Comparer = "auto", exclude: Sequence[str] = ()) -> Hashable | None:
     """A key that two answers share if and only if they are equal; None where only pairs can be compared.
 
-    Pairs alone are compared under `"math"` and functions.
+    Pairs alone are compared under `"math"`, `"similar"` and functions. `exclude` is as in `equal`.
 
     Raises:
-        AnswerError: an unknown comparer.
+        AnswerError: an unknown comparer, or names that are none.
     """
-    if callable(comparer) or comparer == "math":
+    _check(comparer, exclude)
+    if callable(comparer) or comparer not in _KEYS:
         return None
-    if comparer not in _KEYS:
-        raise AnswerError(f"comparer={comparer!r} is unknown", mend=f"one of {', '.join(_KEYS)}, math, or a function")
-    return _KEYS[comparer](_simple(value))
+    return _KEYS[comparer](simple(without(value, exclude)))
+
+
+def _check(comparer: Comparer, exclude: Sequence[str]) -> None:
+    if not callable(comparer) and comparer not in get_args(Named):
+        known = ", ".join(get_args(Named))
+        raise AnswerError(f"comparer={comparer!r} is unknown", mend=f"one of {known}, or a function")
+    if exclude and callable(comparer):
+        raise AnswerError("exclude= with a function as the comparer", mend="let the function leave them out")
 
 
 def text_of(value: Any) -> str:
@@ -70,15 +85,8 @@ def text_of(value: Any) -> str:
         return f"a whole number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
 
 
-def _simple(value: Any) -> Any:
-    """An enumeration's value, a pydantic object's fields; everything else as it is."""
-    if isinstance(value, Enum):
-        return value.value
-    return value.model_dump() if callable(getattr(type(value), "model_dump", None)) else value
-
-
 def _auto(value: Any, depth: int = 0) -> Hashable:
-    value = _simple(value)
+    value = simple(value)
     if value is None:
         return ("nothing",)
     number = read_number(value)
@@ -99,7 +107,7 @@ def _auto(value: Any, depth: int = 0) -> Hashable:
 def _auto_text(text: str, depth: int) -> Hashable:
     """A text that is no number: several items, one item in brackets, or words."""
     found = without_latex(bare(plain(text))).rstrip(". ")
-    if found.startswith("{") and ":" in found and (mapping := _object(found)) is not None:
+    if found.startswith("{") and ":" in found and (mapping := json_object(found)) is not None:
         return _auto(mapping, depth)
     brackets, inner = unbracketed(found)
     items = split_items(inner)
@@ -109,14 +117,6 @@ def _auto_text(text: str, depth: int) -> Hashable:
         return ("text", phrase(text))
     keys = [_auto(item, depth + 1) for item in items]
     return ("set", frozenset(keys)) if brackets == "{}" else ("sequence", tuple(keys))
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _numeric(value: Any) -> Hashable:
@@ -145,7 +145,7 @@ _KEYS: dict[str, Callable[[Any], Hashable]] = {
 
 
 def _same_mathematics(a: Any, b: Any) -> bool:
-    one, other = read_number(_simple(a)), read_number(_simple(b))
+    one, other = read_number(simple(a)), read_number(simple(b))
     if one is not None and other is not None:
         return one == other
     first, second = text_of(a), text_of(b)

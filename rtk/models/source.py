@@ -87,9 +87,15 @@ class Source:
         """Dollars per token, where known."""
         return self._price()
 
-    def through(self, open_transport: Callable[[], Transport]) -> Source:
-        """The same source by another way."""
+    @property
+    def concurrency(self) -> int:
+        """Requests in flight at once."""
+        return self._concurrency
+
+    def through(self, open_transport: Callable[[], Transport], *, keep: bool | None = None) -> Source:
+        """The same source by another way; `keep` says anew whether anything is stored."""
         twin = copy(self)
+        twin.keep = self.keep if keep is None else keep
         twin._open, twin._drawers, twin._lock = open_transport, {}, threading.Lock()
         return twin
 

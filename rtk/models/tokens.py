@@ -35,6 +35,12 @@ async def counted(request: Request, found: list[Completion]) -> list[Completion]
     ]
 
 
+def prompt_size(request: Request) -> int:
+    """The tokens of a prompt as they are counted here."""
+    tokens = _tokenizer()
+    return sum(map(tokens, _read(request))) + _frame(request)
+
+
 def _frame(request: Request) -> int:
     return _A_MESSAGE * len(request.messages) + _A_REPLY
 

@@ -167,10 +167,13 @@ def fault_of_status(
     mends = mends or Mends()
     words = readable(" ".join(message.split()))[:300]
     if status in (401, 403):
-        raise EndpointError(f"the endpoint of {model!r} refuses the key (status {status}): {words}", mend=mends.key)
+        refusal = f"the endpoint of {model!r} refuses the key (status {status}): {words}"
+        raise EndpointError(refusal, mend=mends.key, status=status)
     if status == 404:
         raise EndpointError(
-            f"the endpoint of {model!r} does not know that model or address (status 404): {words}", mend=mends.model
+            f"the endpoint of {model!r} does not know that model or address (status 404): {words}",
+            mend=mends.model,
+            status=status,
         )
     if status == 402 or (status == 429 and any(sign in words.lower() for sign in _NO_CREDIT)):
         raise EndpointError(

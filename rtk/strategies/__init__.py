@@ -7,6 +7,8 @@ Knows no experiment, control or command.
 from rtk.strategies.best_of_n import BestOfN, Reward
 from rtk.strategies.chain_of_thought import ChainOfThought
 from rtk.strategies.flow import AskFor, Candidate, Candidates, Flow, Outcome, ask
+from rtk.strategies.forecast import Forecast, Span
+from rtk.strategies.inputs import Inputs
 from rtk.strategies.peeking import Peek, peek
 from rtk.strategies.prediction import Prediction
 from rtk.strategies.self_consistency import SelfConsistency
@@ -21,12 +23,15 @@ __all__ = [
     "Candidates",
     "ChainOfThought",
     "Flow",
+    "Forecast",
+    "Inputs",
     "Outcome",
     "Peek",
     "Prediction",
     "Reward",
     "SelfConsistency",
     "Setting",
+    "Span",
     "Strategy",
     "TreeOfThoughts",
     "ask",

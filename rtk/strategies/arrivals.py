@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rtk.errors import BudgetSpent
 from rtk.strategies.flow import AskFor, Candidate, Candidates, Flow
 
-if TYPE_CHECKING:
-    from rtk.strategies.nodes import Deliver, Node, Order
-
-Branch = Callable[[Flow, "Node", "Order", int, Callable[["Node", Any], None]], None]
+Node = Any  # a `rtk.strategies.nodes.Node`, which is built on this file
+Deliver = Callable[[Any], None]
+Order = tuple[int, ...]
+Branch = Callable[[Flow, Node, Order, int, Callable[[Node, Any], None]], None]
 
 
 class Arrivals:

@@ -22,19 +22,31 @@ def mean_logprob(sample: Sample | None) -> float | None:
     return math.fsum(numbers) / len(numbers) if numbers else None
 
 
+def told_logprob(chain: Candidate, setting: str) -> float:
+    """The mean log-probability of a chain's tokens, in nats.
+
+    Args:
+        chain: a chain with an answer.
+        setting: that wants it, as it is written: `'vote="confidence"'`.
+
+    Raises:
+        StrategyError: where the model gave none.
+    """
+    mean = mean_logprob(chain.sample)
+    if mean is None:
+        raise StrategyError(
+            f"{setting} weighs chains by log-probabilities, and the model gave none",
+            mend="ask lm.ping().logprobs, or `rtk doctor`, which models give them; or leave out "
+            f"{setting.partition('=')[0]}=",
+        )
+    return mean
+
+
 def certainties(chains: Sequence[Candidate]) -> list[float]:
     """A weight in (0, 1] for each chain: the geometric mean of its tokens' probabilities; 0 for an abstention.
 
     Raises:
         StrategyError: for a chain with an answer and without log-probabilities.
     """
-    found = []
-    for chain in chains:
-        mean = mean_logprob(chain.sample) if chain.prediction is not None else -math.inf
-        if mean is None:
-            raise StrategyError(
-                'vote="confidence" weighs chains by log-probabilities, and the model gave none',
-                mend="ask lm.ping().logprobs, or `rtk doctor`, which models give them; or leave out vote=",
-            )
-        found.append(math.exp(mean))
-    return found
+    told = [told_logprob(one, 'vote="confidence"') if one.prediction is not None else -math.inf for one in chains]
+    return [math.exp(mean) for mean in told]

@@ -1,57 +1,221 @@
-"""Chain of thought: reason step by step, then answer (Wei et al., 2022, arXiv:2201.11903)."""
+"""Chain of thought: reason step by step, check the steps, then answer (Wei et al., 2022, arXiv:2201.11903)."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import dspy
 
-from rtk.answers import check_arithmetic
 from rtk.deliberation import Step
-from rtk.strategies.flow import Candidate, Flow, Outcome, ask
-from rtk.strategies.strategy import Strategy, step_of
+from rtk.errors import StrategyError
+from rtk.strategies.flow import Flow, Outcome, ask
+from rtk.strategies.inputs import Inputs
+from rtk.strategies.settings import Setting, check_whole, declared
+from rtk.strategies.step_checks import Chain, Checks, arithmetic, check_chain, name_of, taken_apart
+from rtk.strategies.strategy import Strategy
 
-_BREAK = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z(])")
+
+class _Own(Setting):
+    """A setting that a plain chain does without: it has no state beyond its predictor's, as DSPy's has none."""
+
+    def __get__(self, program: Any, owner: type | None = None) -> Any:
+        if program is None:
+            return self
+        return super().__get__(program, owner) if "settings" in vars(program) else self.default
+
+    def __set__(self, program: Any, value: Any) -> None:
+        if "settings" not in vars(program):
+            program.settings = declared(type(program))
+        super().__set__(program, value)
+        program._prepare()
 
 
 class ChainOfThought(Strategy):
-    """One chain of reasoning, then the answer, and the chain's steps as its deliberation.
+    """One chain of reasoning, taken apart into steps and checked, then the answer.
 
     Unlike `dspy.ChainOfThought` it is a strategy: it takes `budget=`, a malformed completion is an abstention (its
-    outputs are None) instead of an error, and arithmetic claims in the reasoning are checked and shown. Its
-    predictor is `.predict` and its field `reasoning`, as DSPy's, so saved DSPy chains load.
+    outputs are None) instead of an error, and what is wrong in the reasoning is shown on the deliberation. Its
+    predictor is `.predict` and its field `reasoning`, as DSPy's, so saved DSPy chains load; without `steps=` its
+    request is DSPy's, so samples are shared. What a reasoning model thought before it replied is told as steps, too.
+
+    Where a check fails and there is a repair left, a second predictor, `.revise`, is shown the attempt and the failed
+    step, and writes the reasoning and the answer anew; that chain is checked likewise. The chain with fewer failed
+    checks is the answer, the earlier one where they are even. The deliberation keeps all of them.
 
     Args:
         signature: a DSPy signature, or its text.
-        **config: sampling parameters of the predictor.
+        steps: asks for numbered steps: at most so many, or however many it takes (True). A chain with more of them
+            than were asked for is used all the same, and its deliberation says so. None asks for nothing.
+        checks: run in order on each step: `"arithmetic"` (calculations and equalities, see
+            `rtk.answers.check_arithmetic`), and functions `(inputs, step, steps_so_far) -> Check`, of which True,
+            False and None are one, too. A function of two arguments, such as `task.check`, checks the answer. None of
+            them is shown a gold answer. None is `"arithmetic"`; `()` checks nothing.
+        repair: how many further asks failed checks may cost. By default 1 where `steps=` or `checks=` is given; else
+            0, so that a plain chain is one sample.
+        **config: sampling parameters of the predictors.
+
+    Raises:
+        StrategyError: for a setting that cannot be; when called, for a check that fails itself, naming it.
     """
 
-    asks_once = True
+    steps = _Own()
+    checks = _Own()
+    repair = _Own()
 
-    def __init__(self, signature: Any, **config: Any) -> None:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Without settings until one is set, so that a plain chain's state is DSPy's; a subclass's own stay."""
+        made = super().__new__(cls, *args, **kwargs)
+        if all(isinstance(getattr(cls, name), _Own) for name in made.settings.values):
+            del made.settings
+        return made
+
+    def __init__(
+        self,
+        signature: Any,
+        *,
+        steps: int | bool | None = None,
+        checks: Checks | Sequence[Checks] | None = None,
+        repair: int | None = None,
+        **config: Any,
+    ) -> None:
         super().__init__()
+        if steps is not None and steps is not True:
+            check_whole("steps", steps)
+        if repair is not None:
+            check_whole("repair", repair, 0)
+        self._arithmetic: Callable[..., Any] = arithmetic  # an attribute, so that a rehearsal can stand in for it
         self.predict = dspy.ChainOfThought(signature, **config).predict
+        for name, value in (("steps", steps), ("checks", _listed(checks)), ("repair", repair)):
+            if value is not None:
+                setattr(self, name, value)
+
+    def asks_once(self) -> bool:
+        """Whether the one chain is all that may be asked."""
+        return not (self._repairs and self._checks)
+
+    @property
+    def _repairs(self) -> int:
+        if self.repair is not None:
+            return self.repair
+        return int(self.steps is not None or self.checks is not None)
+
+    @property
+    def _checks(self) -> list[Any]:
+        wanted = ["arithmetic"] if self.checks is None else self.checks
+        return [self._arithmetic if one == "arithmetic" else one for one in wanted]
+
+    def _prepare(self) -> None:
+        """Have the predictor that a repair needs."""
+        if not self.asks_once() and "predict" in vars(self) and "revise" not in vars(self):
+            self.revise = dspy.ChainOfThought(_revision(self.predict.signature), **self.predict.config).predict
+
+    def load_state(self, state: dict[str, Any], **options: Any) -> None:
+        """Take over a saved state: this strategy's, or that of a `dspy.ChainOfThought`, which knows no repair.
+
+        Raises:
+            StrategyError: for settings that this strategy does not have.
+        """
+        if "settings" in state and "settings" not in vars(self):
+            self.settings = declared(type(self))
+        if "revise" in state and "revise" not in vars(self):
+            self.revise = dspy.ChainOfThought(_revision(self.predict.signature), **self.predict.config).predict
+        super().load_state({**self.dump_state(), **state}, **options)
+
+    # --- the flow ---
 
     def flow(self, **inputs: Any) -> Flow:
-        """One candidate."""
-        chain = (yield ask(self.predict, inputs))[0]
-        prediction = chain.prediction if chain.prediction is not None else self._nothing()
-        return Outcome(prediction, used=[chain], deliberation=told(chain))
+        """One chain, and repairs as long as checks fail."""
+        shown = Inputs.of(self, inputs)
+        first = (yield ask(self.predict, self._asked(self.predict, inputs)))[0]
+        best = check_chain(taken_apart(first), shown, self._checks)
+        chains = [best]
+        for _ in range(self._repairs):
+            if not best.failures:
+                break
+            yield self._outcome_of(chains, best)  # should a budget end here
+            names = _names(self.predict.signature)
+            wanted = {**inputs, names[0]: best.attempt(), names[1]: best.mistakes()}
+            again = taken_apart((yield ask(self.revise, self._asked(self.revise, wanted)))[0])
+            again.revises = f"asked to mend: {best.failures[0].where}"[:200]
+            chains.append(check_chain(again, shown, self._checks))
+            if again.candidate.prediction is not None and len(again.failures) < len(best.failures):
+                best = again
+        return self._outcome_of(chains, best)
+
+    def _asked(self, predictor: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The inputs; and where numbered steps are wanted, a signature that asks for them in this call.
+
+        It is no part of the predictor, so that its saved state is DSPy's and an optimizer cannot lose it.
+        """
+        if self.steps is None:
+            return inputs
+        asked: Any = inputs.get("signature", predictor.signature)
+        most = "one for each inference" if self.steps is True else f"at most {self.steps} of them"
+        return {
+            **inputs,
+            "signature": asked.with_instructions(
+                f"{asked.instructions}\nReason in numbered steps (1., 2., …), each on a line of its own, {most}; "
+                "then give the answer."
+            ),
+        }
+
+    def _outcome_of(self, chains: list[Chain], best: Chain) -> Outcome:
+        prediction = best.candidate.prediction
+        cap = self.steps if self.steps is not True else None
+        told = [one.told("chosen" if one is best else "pruned", cap) for one in chains]
+        root = told[0]
+        if len(chains) > 1:
+            mended = (
+                f"revision {chains.index(best)} of {len(chains) - 1}" if best is not chains[0] else "the first chain"
+            )
+            root = Step("route", best.answer, label=f"{mended} is kept", state="chosen", children=told)
+        others = [one.candidate.prediction for one in chains if one is not best]
+        return Outcome(
+            prediction if prediction is not None else self._nothing(),
+            used=[best.candidate],
+            completions=[one for one in (prediction, *others) if one is not None],
+            deliberation=root,
+        )
+
+    def _nothing(self) -> dspy.Prediction:
+        """No answer, in the fields of the chain."""
+        signature: Any = self.predict.signature
+        return dspy.Prediction(**dict.fromkeys(signature.output_fields))
 
 
-def told(chain: Candidate) -> Step:
-    """A chain as a step whose children are the steps of its reasoning, each with the claims found wrong in it."""
-    told = step_of(chain, "chosen" if chain.abstention is None else "dead end")
-    fields = dict(chain.prediction.items()) if chain.prediction is not None else {}
-    reasoning = fields.pop("reasoning", None)
-    if isinstance(reasoning, str):
-        told.text = "; ".join(f"{name}: {value}" for name, value in fields.items())
-        told.children = [_step(text) for text in _BREAK.split(reasoning.strip()) if text.strip()]
-    return told
+def _listed(checks: Any) -> list[Any] | None:
+    """The checks as a list.
+
+    Raises:
+        StrategyError: for one that is none.
+    """
+    if checks is None:
+        return None
+    found = [checks] if isinstance(checks, str) or callable(checks) else list(checks)
+    for one in found:
+        if one != "arithmetic" and not callable(one):
+            known = one if isinstance(one, str) else name_of(one)
+            raise StrategyError(
+                f"checks={known!r}", mend='"arithmetic", or functions (inputs, step, steps_so_far) -> Check'
+            )
+    return found
 
 
-def _step(text: str) -> Step:
-    wrong = [claim for claim in check_arithmetic(text) if not claim.ok]
-    checks = [Step("check", claim.text, state="dead end", reason=f"it is {claim.value}") for claim in wrong]
-    return Step("step", text.strip(), state="kept", children=checks)
+def _names(signature: Any) -> tuple[str, str]:
+    """What the attempt and its mistake are called: names that the signature does not use itself."""
+    attempt, mistake = "attempt", "mistake"
+    while attempt in signature.fields or mistake in signature.fields:
+        attempt, mistake = f"{attempt}_", f"{mistake}_"
+    return attempt, mistake
+
+
+def _revision(signature: Any) -> Any:
+    """A chain's signature, less its reasoning, which sees an attempt and what is wrong with it."""
+    attempt, mistake = _names(signature)
+    plain = signature.delete("reasoning")
+    asked = plain.with_instructions(
+        f"{plain.instructions}\nAn earlier attempt has a mistake. Write the reasoning anew without it, then the answer."
+    )
+    shown = asked.append(attempt, dspy.InputField(desc="the earlier reasoning and its answer"), str)
+    return shown.append(mistake, dspy.InputField(desc="the step that is wrong, and why"), str)

@@ -152,7 +152,8 @@ class _Crew:
 
     def _heard(self, leaf: Draw, alone: bool) -> Ask:
         """Its ask, heard while it is drawn where DSPy streams and nothing else is on its way."""
-        self.voice = voice_of(leaf.ask, leaf.sampling.predictor, alone=alone)
+        predictor = leaf.sampling.predictor  # a score has none
+        self.voice = voice_of(leaf.ask, predictor, alone=alone) if predictor is not None else None
         if self.voice is None:
             return leaf.ask
         return self.voice.hears(leaf.ask, lambda part: self._put((leaf, part)))

@@ -239,8 +239,11 @@ class Machine:
             arrivals = Arrivals(wanted, node, order, deliver, self._branch)
             deliver = arrivals.all
         try:
-            if wanted.shared and (deliver := self._sharing(wanted, node, deliver)) is None:
-                return
+            if wanted.shared:
+                told = self._sharing(wanted, node, deliver)
+                if told is None:
+                    return
+                deliver = told
             with node.here():
                 predictor = predictor_of(wanted.program)
                 if isinstance(wanted.program, Endpoint) or (predictor is not None and splits(predictor)):

@@ -15,15 +15,12 @@ from rtk.budget import Budget
 from rtk.errors import BudgetSpent, RTKError, SampleError, StrategyError
 from rtk.models import Ask
 from rtk.samples import Stream
-from rtk.strategies.arrivals import Arrivals, Shared
+from rtk.strategies.arrivals import Arrivals, Deliver, Order, Shared
 from rtk.strategies.calls import Call
 from rtk.strategies.flow import Candidate, Candidates, Flow
 from rtk.strategies.prediction import Prediction, evidence
 from rtk.strategies.sampling import Sampling
 from rtk.strategies.scoring import Scoring
-
-Deliver = Callable[[Any], None]
-Order = tuple[int, ...]
 
 
 @dataclass(eq=False)

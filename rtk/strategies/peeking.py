@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Draw, Leaf, Node
 from rtk.strategies.prediction import Prediction
 from rtk.strategies.strategy import Strategy
+from rtk.strategies.unheard import asks_once, unheard
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ def peek(strategy: Strategy, /, **inputs: Any) -> Peek:
         RTKError: as the call would, for a mistake in it.
     """
     look = _Look((*current_budgets(), *strategy.own_budget(inputs)[0]))
-    with dspy.context(**_quiet(), rtk_gather=look.gather):
+    with dspy.context(**unheard(), rtk_gather=look.gather):
         machine = Machine(strategy, inputs, current_stream(), current_budgets())
         leaves = machine.start()
         while leaves:  # in rounds, as under a budget: its admission goes in their order
             ahead, leaves = sorted(leaves, key=lambda leaf: leaf.order), []
             for leaf in ahead:
                 leaves += machine.feed(leaf, look.at(leaf))
-    exact = look.exact and (look.there == look.wanted or _asks_once(strategy))
+    exact = look.exact and (look.there == look.wanted or asks_once(strategy))
     return Peek(machine.result, len(look.wanted), len(look.there), exact)
 
 
@@ -106,23 +106,3 @@ class _Look:
 def _undrawn(node: Node) -> bool:
     """Whether a generator went on without something that was not drawn."""
     return node.cut is not None and node.cut.limit == NOT_DRAWN
-
-
-def _quiet() -> dict[str, Any]:
-    """The DSPy context in which nobody hears of anything."""
-    settings: dict[str, Any] = {"rtk_watchers": (), "rtk_unheard": True, "callbacks": [], "trace": None}
-    if dspy.settings.adapter is not None:  # it may have callbacks of its own
-        settings["adapter"] = copy.copy(dspy.settings.adapter)
-        settings["adapter"].callbacks = []
-    return {**settings, "disable_history": True, "usage_tracker": None}
-
-
-def _asks_once(strategy: Strategy) -> bool:
-    """Whether all that is asked is known before anything came: each says so where it defines its flow."""
-    return all(_says_so(one) for _, one in strategy.named_sub_modules(Strategy))
-
-
-def _says_so(strategy: Any) -> bool:
-    owner: Any = next(base for base in type(strategy).__mro__ if "flow" in vars(base))
-    said = vars(owner).get("asks_once", False)
-    return bool(said(strategy) if callable(said) else said)

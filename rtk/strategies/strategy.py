@@ -14,7 +14,9 @@ from rtk.deliberation import Deliberation, Kind, State, Step
 from rtk.errors import SampleError, StrategyError
 from rtk.samples import current_stream
 from rtk.strategies.drivers import arun, run
+from rtk.strategies.estimating import estimate
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome
+from rtk.strategies.forecast import Forecast
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Node
 from rtk.strategies.prediction import Prediction, evidence, predicted
@@ -85,6 +87,34 @@ class Strategy(dspy.Module):
     async def aforward(self, **inputs: Any) -> Prediction:
         """Run it on the running event loop."""
         return self._traced(await arun(self._machine(inputs)))
+
+    def estimate(self, questions: Any = None, /, **inputs: Any) -> Forecast:
+        """What a call would ask and cost, before it is made: samples, those stored, tokens, dollars, seconds.
+
+        The flow is rehearsed: what is stored answers as it is, and what is not is stood in for, in turn by candidates
+        that agree, differ, are good, bad, or say nothing. The least and the most of that is given; where it is not
+        `exact`, a run beyond it is unlikely and not impossible. Nothing is drawn, recorded, charged to a budget, or put
+        on a trace or history. Functions that judge candidates by the inputs (checkers, rewards) are called on stored
+        candidates only.
+
+        What a sample costs is the mean of what is stored of its like: of the same model and predictor, else of the
+        same model; else as many tokens as `max_tokens=` admits. A module that is no strategy is not run: its
+        predictors are counted once each, and the forecast is not `bounded`. A shared budget, such as one among the
+        inputs, ends things where it would end them.
+
+        >>> program.estimate(question="What is 2 + 2?")  # doctest: +SKIP
+        >>> program.estimate(task)  # its test questions, one after the other  # doctest: +SKIP
+
+        Args:
+            questions: a task, whose test questions are meant, or dicts or `dspy.Example`s; one or several. Of more than
+                50, 50 that are evenly apart are rehearsed, and the sums scaled.
+            **inputs: the call's inputs, perhaps with a `budget=`; with questions, what each call is given besides.
+
+        Raises:
+            StrategyError: for questions that are none.
+            RTKError: as the call would, for a mistake that shows before anything comes.
+        """
+        return estimate(self, questions, inputs)
 
     # --- what the machine calls ---
 

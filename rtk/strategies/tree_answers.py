@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dspy
 
@@ -13,8 +13,7 @@ from rtk.statistics import proportion
 from rtk.strategies.flow import Candidate, Flow, Outcome, ask
 from rtk.strategies.tree_thoughts import Search, Thought
 
-if TYPE_CHECKING:
-    from rtk.strategies.tree_of_thoughts import TreeOfThoughts
+Tree = Any  # the `rtk.TreeOfThoughts`, which is built on this file
 
 
 @dataclass(eq=False)
@@ -32,7 +31,7 @@ class Leaf:
     final: Candidate | None = None
 
 
-def concluded(tree: TreeOfThoughts, search: Search) -> Flow:
+def concluded(tree: Tree, search: Search) -> Flow:
     """Answer from the branches found; where a budget ended the search, from the best thought, without a further ask."""
     ranked = search.ranked("best" if tree.answered_by == "best" else "deepest")
     ends = [one for one in ranked if one.level == ranked[0].level] if ranked else []
@@ -49,7 +48,7 @@ def concluded(tree: TreeOfThoughts, search: Search) -> Flow:
     return _outcome(tree, search, leaves)
 
 
-def _read(tree: TreeOfThoughts, thought: Thought) -> dspy.Prediction:
+def _read(tree: Tree, thought: Thought) -> dspy.Prediction:
     """A thought as the answer, nothing being asked."""
     proposal = thought.proposal
     if tree.runs and thought.level == 1 and proposal is not None and proposal.prediction is not None:
@@ -57,14 +56,14 @@ def _read(tree: TreeOfThoughts, thought: Thought) -> dspy.Prediction:
     return dspy.Prediction(**{**dict.fromkeys(tree._outputs), tree._outputs[-1]: thought.text})
 
 
-def _told(tree: TreeOfThoughts, final: Candidate) -> Step:
+def _told(tree: Tree, final: Candidate) -> Step:
     answer = "" if final.prediction is None else str(final.answer(tree._outputs[-1]))
     reason = "answer" if final.abstention is None else final.abstention.kind
     state: Any = "kept" if answer else "dead end"
     return Step("thought", answer, state=state, tokens=final.tokens, address=final.address, reason=reason)
 
 
-def _outcome(tree: TreeOfThoughts, search: Search, leaves: list[Leaf]) -> Outcome:
+def _outcome(tree: Tree, search: Search, leaves: list[Leaf]) -> Outcome:
     """The answer of the best leaf, or of the most consistent ones, the others behind it."""
     root, name = search.root.step, tree._outputs[-1]
     if not leaves:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rtk.answers import Check
 from rtk.errors import BudgetSpent, RTKError, StrategyError
 from rtk.strategies import tree_prompts as prompts
-from rtk.strategies.best_of_n import _amount, _given
 from rtk.strategies.flow import Candidates, Flow, ask
+from rtk.strategies.rewards import amount, given, verdict_of
 from rtk.strategies.tree_thoughts import Search, Thought
 
-if TYPE_CHECKING:
-    from rtk.strategies.tree_of_thoughts import TreeOfThoughts
+Tree = Any  # the `rtk.TreeOfThoughts`, which is built on this file
 
 
 class Evaluation:
@@ -23,7 +22,7 @@ class Evaluation:
         search: the search.
     """
 
-    def __init__(self, tree: TreeOfThoughts, search: Search) -> None:
+    def __init__(self, tree: Tree, search: Search) -> None:
         self.tree, self.search = tree, search
 
     # --- checking ---
@@ -99,7 +98,7 @@ class Evaluation:
         return ask(self.tree.value, inputs, samples=self.tree.values, shared=True)
 
     def _judged(self, child: Thought) -> Any:
-        seen = _given(self.tree.judge, self.search.shown, {"partial": child.text})
+        seen = given(self.tree.judge, self.search.shown, {"partial": child.text})
         return ask(self.tree.judge, seen, samples=self.tree.values, shared=True)
 
     def _heard(self, child: Thought, got: Candidates) -> None:
@@ -108,14 +107,14 @@ class Evaluation:
             child.score, child.judged = prompts.merit(got)
             child.step.score = child.score
             return
-        said = [(_number(list(one.prediction.values())[-1]), one) for one in got if one.prediction is not None]
+        said = [(verdict_of(one)[0], one) for one in got]
         numbers = [number for number, _ in said if number is not None]
         child.judged = tuple(one for number, one in said if number is not None)[:1]
         child.score = sum(numbers) / len(numbers) if numbers else prompts.UNJUDGED
         child.step.score = child.score
 
     def _score(self, child: Thought, said: Any) -> None:
-        score, reason = _amount(said)
+        score, reason = amount(said)
         child.score = prompts.UNJUDGED if score is None else score
         child.step.score, child.step.reason = child.score, reason or child.step.reason
 
@@ -142,11 +141,3 @@ class Evaluation:
             child.prune("impossible")
         elif self.tree.threshold is not None and child.score < self.tree.threshold:
             child.prune(f"below {self.tree.threshold:g}")
-
-
-def _number(said: Any) -> float | None:
-    """What a judge said as a number; it is a model, and may say anything."""
-    try:
-        return _amount(said)[0]
-    except StrategyError:
-        return None

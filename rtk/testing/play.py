@@ -17,7 +17,7 @@ from dspy.utils.exceptions import LMError
 
 from rtk.budget import Budget
 from rtk.errors import ModelError, StrategyError
-from rtk.models import LM, Completion, Fault, fault_of_status
+from rtk.models import LM, Completion, Endpoint, Fault, fault_of_status
 from rtk.samples import Address, Request, readable
 from rtk.strategies import Prediction, Strategy
 from rtk.testing.replies import Received, Reply, Unanswered, Wrapper, answering, as_reply
@@ -54,7 +54,8 @@ def play(program: dspy.Module, replies: Replies, /, *, budget: Any = None, adapt
     (56, {'malformed': 1}, 3)
 
     Args:
-        program: a strategy, or any DSPy module; what it asks goes to the script, also where it has LMs of its own.
+        program: a strategy, or any DSPy module; what it asks goes to the script, also where it has LMs of its own, or
+            an `rtk.Endpoint`, whose replies are numbers as text.
         replies: a list of replies, which must be used up; an iterator of them, which need not be (`iter([…])`); one
             text or `Reply` that answers everything; a dict from a part of the prompt to replies of its own, as in
             `ScriptedServer`; a function of `Received`, asked for each sample; or `faults(…)` around texts.
@@ -97,17 +98,23 @@ def play(program: dspy.Module, replies: Replies, /, *, budget: Any = None, adapt
 @contextmanager
 def _answered_by(player: _Player, program: dspy.Module) -> Iterator[None]:
     """Everything a program asks inside is answered by the player, in an order that no thread can change."""
-    own = [(one, one.lm) for _, one in program.named_sub_modules() if isinstance(one, dspy.Predict) and one.lm]
+    inside = [one for _, one in program.named_sub_modules()]
+    own = [(one, one.lm) for one in inside if isinstance(one, dspy.Predict) and one.lm]
+    scoring = [(one, one.source) for one in inside if isinstance(one, Endpoint)]
     lm = LM("scripted", cache=False, price=(0, 0)).through(player)
     try:
         for predictor, replaced in own:
             predictor.lm = LM.of(replaced, cache=False).through(player)
+        for endpoint, replaced in scoring:
+            endpoint.source = replaced.through(lambda: player, keep=False)
         # under a budget of samples, however large, the drivers go in rounds
         with dspy.context(lm=lm), Budget(samples=sys.maxsize):
             yield
     finally:
         for predictor, replaced in own:
             predictor.lm = replaced
+        for endpoint, replaced in scoring:
+            endpoint.source = replaced
 
 
 @dataclass(frozen=True, slots=True)

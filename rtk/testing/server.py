@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Literal, get_args
+from typing import get_args
 
 from rtk.errors import EndpointError, ModelError
 from rtk.testing.answers import Answers, Latency
@@ -13,7 +13,7 @@ from rtk.testing.hosting import Host
 from rtk.testing.replies import Received, Script, answering
 from rtk.testing.shape import Usage
 from rtk.testing.traffic import Traffic
-from rtk.testing.wires import WIRES
+from rtk.testing.wires import WIRES, WireName
 
 
 class ScriptedServer:
@@ -29,7 +29,10 @@ class ScriptedServer:
         wire: which server it is: `"openai"` (`POST /v1/chat/completions`, `GET /v1/models`), `"vllm"` of today or
             `"vllm-0.9"` (`GET /health` and `/version` too; it refuses values that vLLM refuses), `"llamacpp"`, or
             `"ollama"` (`POST /api/chat`, `/api/generate`, `/api/show` and `/v1/chat/completions`, `GET /api/tags`,
-            `/api/ps` and `/api/version`). Each streams to who asks for it, some words a chunk.
+            `/api/ps` and `/api/version`). Each streams to who asks for it, some words a chunk. Or a model that scores,
+            whose replies are numbers as text: `"vllm-score"` (`POST /score`, `/rerank` and `/v1/rerank`),
+            `"vllm-classify"`, `"vllm-pooling"` (several numbers are of several classes; at `/pooling`, lines are
+            tokens), or `"llamacpp-rerank"`.
         latency: seconds before each reply; a range is drawn from by seed and request, not by order of arrival.
         honours_n: whether `n` completions come for `n` asked; False gives one, a number at most that many.
         api_key: the key that every request must carry as a bearer; None asks for none.
@@ -62,7 +65,7 @@ class ScriptedServer:
         self,
         script: Script,
         *,
-        wire: Literal["openai", "ollama", "vllm", "vllm-0.9", "llamacpp"] = "openai",
+        wire: WireName = "openai",
         latency: Latency = 0.0,
         honours_n: bool | int = True,
         api_key: str | None = None,

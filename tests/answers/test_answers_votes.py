@@ -1,5 +1,7 @@
 """Votes: who wins, by how much, and who abstained."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def test_ties_go_to_the_earliest():
     assert vote(["b", "a", "a", "b"]).winner == "b"
 
 
-@pytest.mark.parametrize("rule", ["majority", "mean", "median"])
+@pytest.mark.parametrize("rule", ["majority", "mean", "median", "trimmed_mean", "medoid"])
 @pytest.mark.parametrize("answers", [[], [None, Abstention("refused"), "  "]])
 def test_all_abstain(rule, answers):
     """Where nobody votes there is no winner, no share and no error."""
@@ -55,12 +57,29 @@ def test_weights():
         ("median", [9, 1, 2], 2, 2),
         ("median", [1, 2], 1.5, 0),
         ("median", ["about 5 km", "7", "1,000"], "7", 1),
+        ("trimmed_mean", [1, 2, 3, 4, 1000], 3, 2),
+        ("trimmed_mean", [1, 2, 6, 1000], 252.25, 2),
+        ("trimmed_mean", ["90", "1", "2", "2", "3", "4", "-7"], "2.4", 2),
     ],
 )
 def test_quantities(rule, answers, winner, index):
     """A mean or median is exact, takes the shape of the answers, and names the answer nearest to it."""
     result = vote(answers, rule=rule)
     assert (result.winner, result.winner_index) == (winner, index)
+
+
+def test_the_trim_is_a_share_as_written():
+    """29 of 100 at each end, and not 28, which is what floats make of it; none of them at 0."""
+    numbers = [0] * 28 + [1] + [5] * 42 + [9] * 29
+    assert vote(numbers, rule="trimmed_mean", trim=0.29).winner == 5
+    assert vote([1, 2, 9], rule="trimmed_mean", trim=0).winner == vote([1, 2, 9], rule="mean").winner
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1), st.floats(0, 0.49))
+def test_a_trimmed_mean_lies_between_the_extremes(numbers, trim):
+    """And between those that are left, whatever is left out."""
+    found = vote(numbers, rule="trimmed_mean", trim=trim)
+    assert min(numbers) <= found.winner <= max(numbers)
 
 
 def test_no_number_is_malformed():
@@ -86,6 +105,13 @@ def test_mathematics_and_functions():
         {"rule": "weighted", "weights": [1, -1]},
         {"rule": "weighted", "weights": [1, float("inf")]},
         {"comparer": "fuzzy"},
+        {"trim": 0.1},
+        {"rule": "trimmed_mean", "trim": 0.5},
+        {"rule": "trimmed_mean", "trim": -0.1},
+        {"rule": "trimmed_mean", "trim": True},
+        {"exclude": "seed"},
+        {"exclude": [""]},
+        {"exclude": ["seed"], "comparer": lambda a, b: True},
     ],
 )
 def test_senseless_votes_are_refused(arguments):
@@ -117,3 +143,20 @@ def test_order_decides_ties_only(pair):
     """The distribution over what answers mean does not depend on their order."""
     one, other = ({canonical(c.answer): c.share for c in vote(answers).clusters} for answers in pair)
     assert one == other
+
+
+@given(BALLOTS, st.lists(st.sampled_from(["1", "2", "x"]), max_size=4))
+def test_what_comes_later_changes_no_vote_on_what_came_before(answers, later):
+    """A vote on a prefix knows nothing of the rest, in whatever order that comes."""
+    whole = [*answers, *later]
+    assert vote(whole[: len(answers)]) == vote([*answers, *reversed(later)][: len(answers)]) == vote(answers)
+
+
+def test_log_probabilities_stand_beside_the_votes():
+    """The mean of the winner's voters, and of each cluster in the table; nothing where nothing is known."""
+    found = replace(vote(["a", "b", "a", None]), logprobs=(-1.0, -0.5, -3.0, None))
+    assert found.logprob == -2.0
+    assert [row["logprob"] for row in found.rows()] == [-2.0, -0.5]
+    assert found.rows()[0] == {"answer": "a", "votes": 2, "share": pytest.approx(2 / 3), "logprob": -2.0}
+    assert vote(["a", "a"]).logprob is None
+    assert replace(vote([1, 4], rule="mean"), logprobs=(-1.0, -1.0)).logprob is None

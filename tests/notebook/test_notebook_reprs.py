@@ -58,6 +58,12 @@ class Always(dspy.Module):
         return dspy.Prediction(answer="4")
 
 
+def estimated(vote):
+    """A forecast, in which nothing is stored."""
+    with dspy.context(lm=rtk.LM("openai/NAME", cache=False, max_tokens=9, **CONNECTION)):
+        return vote.estimate(question="?")
+
+
 def models(folder):
     """Models, their samples, and where these are kept."""
     address = samples.Address("k" * 64, "0/1", 2)
@@ -95,6 +101,7 @@ def values():
         "Ceiling": budget.Ceiling(),
         "Cost": budget.Cost(3, 4),
         "Vote": vote,
+        "FieldsVote": answers.vote_fields([{"city": "Bonn"}, {"city": "Ulm"}]),
         "Cluster": vote.clusters[0],
         "Abstention": answers.Abstention("empty"),
         "Check": short({}, "4"),
@@ -136,12 +143,17 @@ def programs():
         "Setting": vars(Twice)["drafts"],
         "a function as setting": rtk.Setting(agreed),
         "Settings": vote.settings,
+        "Forecast": estimated(vote),
+        "Span": strategies.Span(3, 8),
         "Strategy": rtk.Strategy(),
         "ChainOfThought": rtk.ChainOfThought("question -> answer"),
         "SelfConsistency": vote,
         "functions": rtk.SelfConsistency(Always(), vote=agreed, comparer=lambda a, b: a == b),
         "a lambda": rtk.SelfConsistency("question -> answer", vote=lambda answered: agreed(answered)),
         "BestOfN": rtk.BestOfN("question -> answer", 3, agreed, threshold=1.0),
+        "Endpoint": rtk.Endpoint("http://127.0.0.1:9", model="reward", api_key="sk-secret"),
+        "a reward model": rtk.BestOfN("question -> answer", 3, rtk.Endpoint("http://127.0.0.1:9")),
+        "Inputs": rtk.Inputs({"question": "?"}, withheld={"answer"}),
         "a judge": rtk.BestOfN(Always(), reward_fn=dspy.Predict("question, answer -> score: float")),
         "TreeOfThoughts": tree,
         "own checker": rtk.TreeOfThoughts("question -> answer", check=short, depth=lambda inputs: 2, proposers=2),

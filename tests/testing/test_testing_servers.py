@@ -202,3 +202,29 @@ def test_the_scripted_llama_cpp_has_the_real_one_s_forms():
         assert ours == theirs
         ours, theirs = both("/chat/completions", messages=None)
         assert ours == theirs
+
+
+# --- models that score ---
+
+
+@pytest.mark.parametrize(
+    ("wire", "path", "asked", "told"),
+    [
+        ("vllm-score", "/score", {"text_1": "q", "text_2": ["a", "b"]}, [("score", 0.25), ("score", 0.75)]),
+        ("vllm-score", "/v1/rerank", {"query": "q", "documents": ["a", "b"]},
+         [("relevance_score", 0.75), ("relevance_score", 0.25)]),
+        ("vllm-classify", "/classify", {"input": ["a", "b"]}, [("probs", [0.25]), ("probs", [0.75])]),
+        ("vllm-pooling", "/pooling", {"messages": [{"role": "user", "content": "q"}]}, [("data", [[0.25]])]),
+        ("llamacpp-rerank", "/rerank", {"query": "q", "documents": ["a"]}, [("relevance_score", 0.25)]),
+    ],
+)  # fmt: skip
+def test_scores_are_numbers_in_the_form_of_their_server(wire, path, asked, told):
+    """One for each text; reranked ones the best first."""
+    with ScriptedServer(["0.25", "0.75"], wire=wire, api_key="right") as server:
+        post = lambda key, **fields: send(server.url + path, json.dumps(fields).encode(), key)  # noqa: E731
+        status, body = post("right", model="scripted", **asked)
+        assert post(None, **asked)[0] == 401
+        assert post("right", model="scripted")[0] == 400
+    entries = body.get("data") or body["results"]
+    assert status == 200
+    assert [(name, entry[name]) for entry, (name, _) in zip(entries, told, strict=True)] == told

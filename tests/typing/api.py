@@ -118,9 +118,15 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     rtk.SelfConsistency(task.signature, vote="confidence")
     rtk.SelfConsistency(tool, 40, stop="beta", certainty=0.9, window=5, wave=2)
     rtk.SelfConsistency(tool, 40, stop=lambda found: found.margin > 0.5)
+    rtk.SelfConsistency(tool, 8, "fields", exclude=("seed", "args.user"), comparer={"city": "text"})
+    rtk.SelfConsistency(task.signature, 8, "weighted", weight=lambda inputs, pred: 0.5, finish_cut=True)
+    rtk.SelfConsistency(task.signature, 8, "weighted", weight=dspy.Predict("question, answer -> score: float"))
+    rtk.SelfConsistency(task.signature, 8, "judge", judge=dspy.Predict("one, other -> same: bool"))
+    rtk.SelfConsistency(task.signature, 8, "trimmed_mean", trim=0.25)
     best = rtk.BestOfN(tool, N=3, reward_fn=lambda inputs, pred: 0.5, threshold=0.9, fail_count=1, wave=2)
     rtk.BestOfN(task.signature, 4, task.check)
     rtk.BestOfN("question -> answer", reward_fn=dspy.Predict("question, answer -> score: float"))
+    verifiers(rtk.Endpoint("http://gpu-box:8000", model="reward", api="classify", question="question", api_key="key"))
     assert_type(best(question="…"), rtk.Prediction)
     reward: rtk.strategies.Reward = checked
     reward({}, None)
@@ -137,6 +143,30 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     assert_type(pred, rtk.Prediction)
     assert_type(pred.spent, rtk.Spent | None)
     print(pred.answer, pred.deliberation, pred.spent, pred.stopped, pred.confidence, pred.completions)
+
+
+def estimates(vote: rtk.SelfConsistency, task: rtk.tasks.Task) -> None:
+    """What a call would cost, before it is made."""
+    said = vote.estimate(question="…", budget=rtk.Budget(calls=7))
+    assert_type(said, rtk.strategies.Forecast)
+    assert_type(said.samples, rtk.strategies.Span)
+    assert_type(said.dollars, rtk.strategies.Span | None)
+    assert_type((said.stored, said.exact, said.bounded, said.stopped), tuple[int, bool, bool, str | None])
+    assert_type(said.to_draw.least + said.calls.most, float)
+    print(said.prompt_tokens, said.completion_tokens, said.tokens, said.seconds, said.questions, said.notes)
+    vote.estimate(task)
+    vote.estimate([{"question": "…"}, dspy.Example(question="…").with_inputs("question")])
+
+
+def verifiers(endpoint: rtk.Endpoint) -> None:
+    """Reward models, and what a verifier is shown."""
+    assert_type(endpoint(question="2 + 2?", answer="4"), dspy.Prediction)
+    rtk.BestOfN("question -> answer", 8, endpoint, threshold=0.9)
+    rtk.BestOfN("question -> answer", 8, "logprob")
+    rtk.Endpoint("http://box:8000", answer=lambda fields: fields["answer"], label=1, template="{question} {answer}")
+    shown = rtk.Inputs.of(endpoint, {"question": "2 + 2?", "answer": "4"}, ["answer"])
+    assert_type(shown.withheld, frozenset[str])
+    assert_type(rtk.Inputs({"question": "2 + 2?"}, withheld={"answer"})["question"], Any)
 
 
 class Mine(rtk.Strategy):
@@ -190,6 +220,12 @@ def answers(text: str) -> None:
     found = rtk.answers.vote(["4", 4, rtk.answers.Abstention("malformed")], rule="majority", comparer=comparer)
     assert_type(found, rtk.answers.Vote)
     assert_type(found.clusters, tuple[rtk.answers.Cluster, ...])
+    assert_type(found.logprobs, tuple[float | None, ...])
+    assert_type((found.logprob, found.rows()), tuple[float | None, list[dict[str, Any]]])
+    fields = rtk.answers.vote_fields([{"a": 1}], comparer={"a": "numeric"}, rules={"a": "median"}, exclude=["seed"])
+    assert_type((fields, fields.fields), tuple[rtk.answers.FieldsVote, dict[str, rtk.answers.Vote]])
+    rtk.answers.vote(["1", "2"], rule="trimmed_mean", trim=0.1, exclude=("seed",))
+    assert_type((rtk.answers.similarity("a", "b"), rtk.answers.medoid(["a", "b"])), tuple[float, int])
     rtk.answers.read_number("1/2")
     rule: rtk.answers.StoppingRule = rtk.answers.stopping("horizon", level=0.9)
     assert_type(rule(found, 8), int)

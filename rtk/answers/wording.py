@@ -1,0 +1,31 @@
+"""Words that calculate: how `plus`, `half of`, `twice`, `the sum of` and `divide … by` are read in a calculation."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from rtk.answers.units import words
+
+PHRASES = {  # operators in words
+    ("plus",): "+", ("minus",): "-", ("times",): "×", ("multiplied", "by"): "×", ("divided", "by"): "/",
+    ("mod",): "mod", ("modulo",): "mod", ("of",): "of",
+}  # fmt: skip
+PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
+FOLDS = {"twice": 2, "double": 2, "triple": 3}
+POWERS = {"squared": 2, "cubed": 3}
+LISTS = ("sum", "product", "difference", "average", "mean")
+VERBS = {
+    verb: (sign, tuple(links.split()))
+    for verbs, sign, links in (
+        ("add adding", "+", "and to with"), ("subtract subtracting", "-", "from"),
+        ("multiply multiplying", "×", "by"), ("divide dividing", "/", "by"),
+    )
+    for verb in verbs.split()
+}  # fmt: skip
+NOUNS = ("numbers", "fractions", "values", "amounts", "terms", "integers", "decimals", "digits")
+_SMALL = ("zero one two three four five six seven eight nine ten", "eleven twelve thirteen fourteen fifteen sixteen")
+NUMERALS = {word: number for number, word in enumerate(" ".join(_SMALL).split())} | {
+    "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
+    "seventy": 70, "eighty": 80, "ninety": 90,
+}  # fmt: skip
+ARTICLES = words("the these those all a an his her their its your my our")
