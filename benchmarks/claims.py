@@ -5,7 +5,9 @@ reasoning-gym's grade-school, arithmetic, fraction and time questions and on que
 reader takes for a claim: that two things without an unknown in them are equal, in signs or in words. Each was read and
 labelled by hand as right, wrong, or not a claim (an equation with an unknown, a definition, code, a conversion). Right
 is what is right but for the rounding of a decimal; `3 + 4 = 7 + 2 = 9` claims that 3 + 4 is 7. The check was developed
-on one half of the chains; the other half was drawn from other questions and labelled before the check was run on it.
+on one half of the chains; the other half was drawn from other questions and labelled before the check was run on it. A
+script proposed what to label, from steps drawn at random: what stands around a sign or word of equality (`=`, `is`,
+`gives`, `to get`, …) with a number on either side. A claim in other words is not among them.
 
 A verdict belongs to the label whose numbers hold its own in that order. Precision of "wrong" is the share of its wrong
 verdicts that are on claims labelled wrong; recall the share of those labelled wrong that it calls wrong; found is the

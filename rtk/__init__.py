@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rtk import answers, errors, experiments, statistics, tasks, testing
+    from rtk import answers, errors, events, experiments, statistics, tasks, testing
     from rtk.budget import Budget, Spent
     from rtk.deliberation import Deliberation
     from rtk.errors import BudgetSpent, NotRecorded, RTKError, SampleError
@@ -70,6 +70,7 @@ __all__ = [
     "answers",
     "ask",
     "errors",
+    "events",
     "experiments",
     "recording",
     "replicate",
@@ -82,6 +83,7 @@ __all__ = [
 _ROOMS = {
     "answers": "rtk.answers",
     "errors": "rtk.errors",
+    "events": "rtk.events",
     "experiments": "rtk.experiments",
     "statistics": "rtk.statistics",
     "tasks": "rtk.tasks",

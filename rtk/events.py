@@ -16,6 +16,23 @@ from typing import Any, TypeVar
 
 from rtk.samples import Address, Missing, Sample
 
+__all__ = [
+    "Backtracked",
+    "BestSoFar",
+    "BranchPruned",
+    "BudgetLeft",
+    "CandidateScored",
+    "CheckFailed",
+    "Event",
+    "Events",
+    "SampleArrived",
+    "SamplePart",
+    "StrategyEvent",
+    "ThoughtScored",
+    "VoteMoved",
+    "tell",
+]
+
 logger = logging.getLogger("rtk")
 
 T = TypeVar("T")

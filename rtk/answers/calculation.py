@@ -15,7 +15,7 @@ from decimal import Context, Decimal
 from fractions import Fraction
 
 from rtk.answers.units import LETTERS, NO_UNIT, PREPOSITIONS, TOUCHING, head_of
-from rtk.answers.wording import ARTICLES, FOLDS, LISTS, NOUNS, NUMERALS, PARTS, PHRASES, POWERS, VERBS
+from rtk.answers.wording import ARTICLES, BEGINNINGS, FOLDS, LISTS, NOUNS, NUMERALS, PARTS, PHRASES, POWERS, VERBS
 
 LONGEST = 200  # characters of one side of a claim
 DEEPEST = 20  # parentheses within parentheses
@@ -146,7 +146,7 @@ class _Reader:
         if here.kind == "op":
             sign = "×" if here.text in _TIMES else "/" if here.text in _OVER else here.text
             return sign, 1
-        if here.kind == "word":
+        if here.kind == "word" and here.text.lower() in BEGINNINGS:
             for words, sign in PHRASES.items():
                 if all(self.look(i).is_word(word) for i, word in enumerate(words)):
                     return sign, len(words)

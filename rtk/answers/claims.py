@@ -31,6 +31,7 @@ _RELATIONS = (
     ("makes",), ("yields",), ("leaves",), ("comes", "to"), ("to", "get"), ("to", "obtain"), ("results", "in"),
     ("resulting", "in"), ("giving",), ("giving", "us"), ("we", "get"), ("you", "get"),
 )  # fmt: skip
+_BEGINNING = {first: [each for each in _RELATIONS if each[0] == first] for first in {each[0] for each in _RELATIONS}}
 _ADVERBS = words("simply just exactly now also then thus therefore still")
 _ROUGHLY = words("approximately about roughly around nearly almost")
 _LABELS = words(
@@ -126,7 +127,8 @@ def _relations(found: list[Token]) -> Iterator[_Relation]:
         if one.kind == "rel":
             yield _Relation(at, at + 1, False, one.text == "≈")
         elif one.kind == "word":
-            width = max((len(words) for words in _RELATIONS if _here(found, at, words)), default=0)
+            named = _BEGINNING.get(one.text.lower(), ())
+            width = max((len(each) for each in named if _here(found, at, each)), default=0)
             if width:
                 end, about = at + width, False
                 while end < len(found) and found[end].is_word(*_ADVERBS, *_ROUGHLY):
@@ -257,6 +259,8 @@ def _ending(place: _Place, right: Side) -> bool | None:
     found = place.tokens
     if found[right.end - 1].end - found[place.relation.end].start > LONGEST:
         return None
+    if place.relation.word and any(_COMPARES.intersection(whole.split()) for _, whole in right.units):
+        return False
     if right.end >= len(found) or right.end == place.stop or found[right.end].kind == "rel":
         return True
     last, after = found[right.end - 1], found[right.end]

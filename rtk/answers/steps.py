@@ -219,11 +219,12 @@ def _apart(text: str) -> Iterator[str]:
     start, number = 0, int(first[2])
     while number < 1000:
         number += 1
-        found = text.find(f" {first[1]}{number}{first[3]}", start)
-        if found < 0 or text[found - 1 : found] not in tuple(".!?;:") or "\n" in text[start:found]:
+        mark = re.escape(f"{first[1]}{number}{first[3]}")
+        found = re.compile(rf"(?<=[.!?;:]) (?={mark}\s)").search(text, start)
+        if found is None or "\n" in text[start : found.start()]:
             break
-        yield text[start:found]
-        start = found + 1
+        yield text[start : found.start()]
+        start = found.end()
     yield text[start:]
 
 

@@ -10,6 +10,7 @@ PHRASES = {  # operators in words
     ("plus",): "+", ("minus",): "-", ("times",): "×", ("multiplied", "by"): "×", ("divided", "by"): "/",
     ("mod",): "mod", ("modulo",): "mod", ("of",): "of",
 }  # fmt: skip
+BEGINNINGS = frozenset(phrase[0] for phrase in PHRASES)
 PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
 FOLDS = {"twice": 2, "double": 2, "triple": 3}
 POWERS = {"squared": 2, "cubed": 3}

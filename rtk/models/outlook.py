@@ -60,6 +60,9 @@ class Outlook:
         self._indexed: dict[int, tuple[object, dict[str, list[Request]], dict[str, list[Request]]]] = {}
         self._likes: dict[tuple[int, str], _Like | None] = {}
 
+    def __repr__(self) -> str:
+        return f"Outlook({', '.join(self.notes)})"
+
     def of(self, ask: Ask, there: Iterable[Sample] = (), more: float = 0.0) -> Expected:
         """What each sample of an ask would cost that is not there.
 

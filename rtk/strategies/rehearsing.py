@@ -348,7 +348,8 @@ def _told(name: str, value: Any, stage: Stage) -> Any:
         if not any(map(holds, said)):
             return value(*given, **named)
         if given and isinstance(given[0], Mapping) and len(said) > 1:
-            stage.note(f"what {name} would say is not known: it is not called on what is made up")
+            if not name.startswith("_"):
+                stage.note(f"what {name} would say is not known: it is not called on what is made up")
             return stage.stand_ins.verdict(*said[1:])
         try:
             return value(*given, **named)

@@ -337,7 +337,7 @@ class SelfConsistency(Strategy):
         """Tells those who watch of the leader among the chains so far; it decides nothing."""
         rule = "medoid" if self.vote in FREE_TEXT else self.vote
         rule = "majority" if callable(rule) or rule in ("confidence", "weighted") else rule
-        before, so_far = list(chains), replace(ballot, rule=rule, sorting=None)
+        before, so_far = list(chains), replace(ballot, rule=rule, sorting=None, _last=None)
 
         def heard(came: Candidates) -> None:
             found = so_far.count([*before, *came])

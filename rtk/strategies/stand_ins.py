@@ -159,7 +159,7 @@ class StandIns:
         self.copied = True
         alike = self.world.alike
         if alike == "any":
-            alike = self._chance.choice(("not", "most", "most", "last", "rival"))
+            alike = self._chance.choice(("not", "most", "most", "last", "rival", "rival"))
         if alike == "last":
             return said[-1]
         counts = Counter(map(_answer, said)).most_common(2)
@@ -282,9 +282,9 @@ def worlds(met: Sequence[StandIns]) -> list[World]:
     """The worlds to rehearse in, given what was met with so far; the first ones stay the first."""
     found = [World()]
     if any(one.made for one in met):
-        found += [World("most"), World(lost="malformed"), World(lost="length")]
+        found += [World("most"), World("rival"), World(lost="malformed"), World(lost="length")]
     if any(one.copied for one in met):
-        found += [World("last"), World("rival")]
+        found += [World("last")]
     if any(one.graded for one in met):
         deepest = max(one.deepest for one in met)
         found += [World(grade="bad"), World(grade="mixed"), World("most", "bad")]

@@ -63,6 +63,7 @@ MEASURED = {
         ("10/3 ≈ 3.3, 10/3 ≈ 4.5", [True, False]),
         ("17 mod 5 = 2", [True]),
         ("2^5 + 3^2 = 42", [False]),
+        ("12/80 = 0.15 = 15", [True]),
         ("9^9^9 = 5, 200! = 1, 3 + 4 = 8", [False, False]),
     ],
 )
@@ -80,13 +81,10 @@ def test_claims(text, oks):
      "5 hours - 30 minutes = 4.5 hours", "101 + 11 = 1000 in binary", "1 + 2 + ... + 10 = 55", "6/2(1+2) = 1",
      "Is 3 + 4 = 8? No.", "3 + 4 = 8, which is wrong", "2 boxes = 2 × 7", "80 - 20% = 64", "17 % 5 = 2",
      "|3 - 5| = 2", "half of the 10 = 4", "16^0.3 = 2", "9^9^9 = 5", "3 + 4 is 2 more than 5", "5 dozen + 1 = 61",
-     "0.67 × 3 = 2", "24 / 5 = 5 boxes, rounded up", "2 + 3 is one of them", "12/80 = 0.15 = 15"],
+     "0.67 × 3 = 2", "24 / 5 = 5 boxes, rounded up", "2 + 3 is one of them"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_no_claim(text):
     """Variables, mixed units, remainders, other systems, roundings and doubts: no right step is called wrong."""
-    if text.startswith("12/80"):
-        assert [claim.ok for claim in check_arithmetic(text)] == [True]  # the rest may be a percentage
-        return
     assert check_arithmetic(text) == []
 
 
@@ -128,7 +126,8 @@ def test_the_labelled_claims_are_judged_as_well_as_was_measured(monkeypatch):
     "text",
     ["1+1=" * 25_000, "(1" * 50_000 + "=2", "1 a " * 25_000 + "= 3", "1 is " * 20_000, "\\frac{" * 16_000 + "=1",
      "\\sqrt{1}" * 12_000 + "= 1", "1 (a) " * 15_000 + "= 1", "sum of 1 and " * 8_000 + "1 = 2", "**1" * 33_000,
-     "1 " * 50_000 + "= 1", "200!*" * 39 + "1 = 5", "9^999*" * 30 + "1 = 2", "2.5e99*" * 25 + "1 = 4", "1/" * 90 + "1=2"],
+     "1 " * 50_000 + "= 1", "200!*" * 39 + "1 = 5", "9^999*" * 30 + "1 = 2", "2.5e99*" * 25 + "1 = 4",
+     "1/" * 90 + "1=2"],
     ids=lambda text: repr(text[:8]),
 )  # fmt: skip
 def test_crafted_texts_take_no_longer_than_others(text):

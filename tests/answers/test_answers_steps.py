@@ -38,7 +38,7 @@ def test_marked_steps(text, expected):
     ("text", "expected"),
     [
         ("It is 3.14. Then 2.5 more.", ["It is 3.14.", "Then 2.5 more."]),
-        ("By e.g. Dr. Smith vs. Mr. J. Doe we know. So it is.", ["By e.g. Dr. Smith vs. Mr. J. Doe we know.", "So it is."]),
+        ("By e.g. Dr. Smith vs. J. Doe we know. So it is.", ["By e.g. Dr. Smith vs. J. Doe we know.", "So it is."]),
         ("He pays $3. She has $4. Both", ["He pays $3.", "She has $4.", "Both"]),
         ("We get $x = 3. Y$ and `a. B`. Then \\(a. B\\).", ["We get $x = 3. Y$ and `a. B`.", "Then \\(a. B\\)."]),
         ("First, 2 + 2 = 4.\nThen 4 + 2 = 6", ["First, 2 + 2 = 4.", "Then 4 + 2 = 6"]),
@@ -80,15 +80,16 @@ def test_code_and_formulas_stay_whole():
     ],
 )
 def test_thinking(text, inside, rest):
-    """What stands between the tags, closed, unclosed, or opened by the chat template; its steps are the text's first."""
+    """What stands between the tags, closed, unclosed, or opened by the chat template; its steps come first."""
     assert thinking(text) == (inside, rest)
     assert steps("<think>First. Then it goes on") == ["First.", "Then it goes on"]
     assert steps("<think>First.</think>The answer: 3.") == ["First.", "The answer: 3."]
 
 
 WRITTEN = st.lists(
-    st.sampled_from(["1. ", "2) ", "- ", "  - ", "Step 3: ", "**Step 4** ", "## A ", "\n", "\n\n", ". ", "word ", "3.5 ",
-                     "$x$ ", "\\[", "\\]", "$$", "```", "e.g. ", "Therefore ", "。", "| a |", "! ", ":\n", "(", "\t"]),
+    st.sampled_from(["1. ", "2) ", "- ", "  - ", "Step 3: ", "**Step 4** ", "## A ", "\n", "\n\n", ". ", "word ",
+                     "3.5 ", "$x$ ", "\\[", "\\]", "$$", "```", "e.g. ", "Therefore ", "。", "| a |",
+                     "! ", ":\n", "(", "\t"]),
     max_size=60,
 ).map("".join)  # fmt: skip
 

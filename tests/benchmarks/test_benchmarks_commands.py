@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-COMMANDS = ("adaptive_stop", "draw_rate", "embedded_rate", "import_time", "replay_rate", "top_up", "torture")
+COMMANDS = ("adaptive_stop", "claims", "draw_rate", "embedded_rate", "import_time", "replay_rate", "top_up", "torture")
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,12 @@ ask = {{"question": "What is 2 + 2?"}}
 REPLY = "reasoning: 2 + 2 = 4\nanswer: 4\nthought: 4\nanalysis: fine\nverdict: sure"
 
 CALLS = {
+    "Endpoint": (
+        "with rtk.testing.ScriptedServer('0.5', wire='vllm-score') as server:\n"
+        "    score = rtk.Endpoint(server.url, cache=False)(question='?', answer='4').score\n"
+        "score"
+    ),
+    "Inputs": "dict(rtk.Inputs({'question': '?'}, withheld={'answer'}))",
     "LM": (
         'rtk.LM.of(dspy.utils.DummyLM([{"answer": "4"}]), cache=False)("hello", n=1) and len(lm("hello", n=3))\n'
         "lm.ping().answers"
@@ -61,6 +67,10 @@ CALLS = {
     "answers": 'rtk.answers.vote(["4", "4", "5"]).winner',
     "ask": "rtk.ask(dspy.Predict('question -> answer'), ask, samples=2).samples",
     "errors": "issubclass(rtk.errors.RecordingError, rtk.RTKError)",
+    "events": (
+        "with rtk.watch(only=rtk.events.VoteMoved) as seen: rtk.SelfConsistency('question -> answer: int', 3)(**ask)\n"
+        "list(seen)[-1].votes"
+    ),
     "experiments": (
         'vote = rtk.experiments.program("self-consistency", task, samples=2, shots=1)\n'
         "curve = rtk.experiments.curve(vote, task.test, task.metric, samples=(1, 2))\n"
@@ -86,6 +96,11 @@ AWAITED = {
     "ChainOfThought": '(await rtk.ChainOfThought("question -> answer: int").acall(**ask)).answer',
     "SelfConsistency": '(await rtk.SelfConsistency("question -> answer: int", samples=4).acall(**ask)).vote.winner',
     "TreeOfThoughts": '(await rtk.TreeOfThoughts("question -> answer: int", depth=1).acall(**ask)).answer',
+    "events": (
+        "with rtk.watch() as seen:\n"
+        "    async for event in seen.of(rtk.ChainOfThought('question -> answer: int').acall(**ask)): pass\n"
+        "seen.result.answer"
+    ),
     "recording": 'with rtk.recording("awaited.jsonl") as made: await lm.acall("kept")\nlen(made)',
     "Budget": 'with rtk.Budget(samples=2) as budget: await lm.acall("hi", n=1)\nbudget.spent.samples',
     "optimizer": (

@@ -88,6 +88,16 @@ def models(folder):
         "Stream": samples.Stream(1, (0, 2), 3),
         "SampleArrived": events.SampleArrived(sample, reused=True),
         "SamplePart": events.SamplePart(address, "so"),
+        "StrategyEvent": events.StrategyEvent("Debate"),
+        "VoteMoved": events.VoteMoved("SelfConsistency", "4", 0.75, 4, 5, 8),
+        "CandidateScored": events.CandidateScored("BestOfN", 0, 0.5, "fine"),
+        "ThoughtScored": events.ThoughtScored("TreeOfThoughts", "2, 4", 0.5, 2),
+        "BranchPruned": events.BranchPruned("TreeOfThoughts", "2, 5", "5 is odd", 2),
+        "Backtracked": events.Backtracked("TreeOfThoughts", "2", 1),
+        "CheckFailed": events.CheckFailed("ChainOfThought", "2 + 2 = 5", "2 + 2 is 4"),
+        "BestSoFar": events.BestSoFar("Debate", {"answer": "4"}),
+        "BudgetLeft": events.BudgetLeft("Debate", {"calls": 3}, {"calls": 7}),
+        "Events": events.Events(),
     }
 
 

@@ -84,11 +84,24 @@ def always(received):
     return chat(answer="a", sure=True) if asks(received, "sure") else tree("1", "sure", answer=1)(received)
 
 
-SCRIPTS = {"judging": judging, "never": never, "always": always, "silent": lambda received: "no idea"}
+def cut(received):
+    """Every completion is cut off."""
+    return Reply("[[ ## reasoning ## ]]\nlong", finish_reason="length")
+
+
+def wrong(received):
+    """Every chain holds a sum that is wrong."""
+    return chain(received.body["seed"] % 2, "1. 2 + 2 = 5\n2. So it is.")
+
+
+SCRIPTS = {"judging": judging, "never": never, "always": always, "silent": lambda received: "no idea", "cut": cut,
+           "wrong": wrong}  # fmt: skip
 scorer = lambda: dspy.Predict("question, answer -> score: float")  # noqa: E731
 PROGRAMS = {
     "chain": lambda: rtk.ChainOfThought(SIGNATURE),
+    "steps": lambda: rtk.ChainOfThought(SIGNATURE, steps=3, repair=2),
     "vote": lambda: vote(6),
+    "finish": lambda: vote(4, finish_cut=True),
     "beta": lambda: vote(12, stop="beta"),
     "window": lambda: vote(12, stop="window", window=3),
     "horizon": lambda: vote(12, stop="horizon"),
@@ -135,7 +148,7 @@ def test_a_run_lies_between_the_least_and_the_most(name, script):
 
 
 @pytest.mark.parametrize("there", [1, 2, 3, 5, 7])
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "chain"])
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in ("chain", "steps")])
 def test_what_is_stored_narrows_it(name, there):
     """Wherever an earlier run ended: so many are stored, the next run draws so many, and lies within."""
     with drawing(judging) as server:

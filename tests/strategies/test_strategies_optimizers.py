@@ -121,7 +121,7 @@ def counting(received):
 
 
 def test_a_tree_is_compiled_from_its_best_branch():
-    """The proposals on the way to the answer, what carried them, and the answer are learned; nothing of other branches."""
+    """The proposals on the way to the answer, what carried them, and the answer; nothing of other branches."""
     program = rtk.TreeOfThoughts("question -> answer", breadth=1, branching=2, depth=2)
     with serving(counting):
         compiled = bootstrap().compile(program, trainset=TRAINSET)

@@ -49,7 +49,8 @@ def test_settings_say_what_is_asked(settings, requests):
 
 def test_the_best_valued_thoughts_go_on():
     """Sure before likely before impossible, which is pruned; the mean of several judgements counts."""
-    verdicts = {"a": ["likely"] * 4, "b": ["sure", "sure", "likely", "sure"], "c": ["impossible"] * 4, "d": ["likely"] * 4}
+    mixed = ["sure", "sure", "likely", "sure"]
+    verdicts = {"a": ["likely"] * 4, "b": mixed, "c": ["impossible"] * 4, "d": ["likely"] * 4}
     script = tree(
         thought=by_choice({"": "abcd"}),
         verdict=lambda received: verdicts[field_of(received, "partial")][received.choice],

@@ -2,12 +2,12 @@
 
 import dspy
 import pytest
-from scripted import by_seed, chain, chat, field_of, serving
+from scripted import by_seed, chain, chat, choices, field_of, serving
 
 import rtk
 from rtk.answers import Check, vote
 from rtk.errors import StrategyError
-from rtk.testing import Reply, play
+from rtk.testing import Reply, ScriptedServer, play
 
 SIGNATURE = "question -> answer"
 JUDGE = "question, answer -> score: float"
@@ -83,6 +83,16 @@ def test_a_judge_weighs_them():
     assert (found.answer, found.vote.share, found.spent.calls) == ("b", pytest.approx(0.75), 4)
     assert traced == [["reasoning", "answer"], ["score"]]
     assert [[one.kind for one in step.children] for step in found.deliberation.root.children] == [["check"]] * 3
+
+
+def test_a_reward_model_on_a_server_weighs_them():
+    """Its scores are stored and budgeted like any."""
+    score = lambda received: received.last.split()[-1]  # noqa: E731
+    with ScriptedServer(score, wire="vllm-score") as scorer, serving(choices(["1", "1", "5"])):
+        program = rtk.SelfConsistency(SIGNATURE, 3, "weighted", weight=rtk.Endpoint(scorer.url, num_retries=0))
+        found, again = program(question="?"), program(question="?")
+    assert (found.answer, found.vote.share) == ("5", pytest.approx(5 / 7))
+    assert (found.spent.samples, again.spent.drawn) == (6, 0)
 
 
 def test_what_a_judge_cannot_say_weighs_nothing():

@@ -3,7 +3,7 @@
 `pyright` reads this file; nothing runs it. `tests/house` sees to it that no public name is missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, assert_type
@@ -11,6 +11,7 @@ from typing import Any, assert_type
 import dspy
 
 import rtk
+from rtk.strategies import Forecast, Span
 
 # --- models and samples ---
 
@@ -77,11 +78,52 @@ def surroundings() -> None:
     standing.stop()
     with rtk.recording(Path("shared.jsonl.gz"), mode="replay") as replay:
         assert_type(replay, rtk.Recording)
-    with rtk.replicate(3), rtk.watch(lambda event: arrived.append(event.reused)):
+    with rtk.replicate(3), rtk.watch(lambda event: arrived.append(event.reused), only=rtk.events.SampleArrived):
         rtk.ChainOfThought("question -> answer")(question="…")
     heard: list[str] = []
     with rtk.watch(parts=lambda part: heard.append(part.text + part.reasoning)):
         rtk.ChainOfThought("question -> answer")(question="…")
+
+
+async def events() -> None:
+    """What happens while it happens."""
+    program = rtk.SelfConsistency("question -> answer")
+    with rtk.watch() as seen:
+        assert_type(seen, rtk.events.Events)
+        async for event in seen.of(program.acall(question="…")):
+            told(event)
+        print(seen.result, list(seen))
+    rtk.events.tell(rtk.events.ThoughtScored, text="a thought of my own", score=0.5, level=1)
+
+
+def told(event: rtk.events.Event) -> object:
+    """Every event, and what it holds."""
+    match event:
+        case rtk.events.SampleArrived():
+            return event.sample, event.reused
+        case rtk.events.VoteMoved():
+            return event.answer, event.share, event.votes, event.size, event.of
+        case rtk.events.CandidateScored():
+            return event.index, event.score, event.reason
+        case rtk.events.ThoughtScored():
+            return event.text, event.score, event.level
+        case rtk.events.BranchPruned():
+            return event.text, event.reason, event.level
+        case rtk.events.Backtracked():
+            return event.text, event.level
+        case rtk.events.CheckFailed():
+            return event.text, event.reason
+        case rtk.events.BestSoFar():
+            return event.fields
+        case rtk.events.BudgetLeft():
+            return event.left, event.limits
+        case rtk.events.StrategyEvent():
+            return event.strategy
+
+
+def part_of(part: rtk.events.SamplePart) -> str:
+    """A part of a sample."""
+    return f"{part.address} {part.text} {part.reasoning} {part.anew}"
 
 
 # --- budgets ---
@@ -109,9 +151,16 @@ def budgets() -> None:
 # --- strategies ---
 
 
+def long_enough(inputs: Mapping[str, Any], step: str, steps_so_far: Sequence[str]) -> rtk.answers.Check:
+    """A check of one step of a chain."""
+    return rtk.answers.Check(len(step) > len(steps_so_far))
+
+
 def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     """The strategies with all their settings."""
     rtk.ChainOfThought("question -> answer", temperature=0.2)
+    rtk.ChainOfThought("question -> answer", steps=5, checks=["arithmetic", long_enough], repair=2)
+    rtk.ChainOfThought("question -> answer", steps=True, checks="arithmetic")
     rtk.ChainOfThought(task.signature)
     vote = rtk.SelfConsistency("question -> answer: int", samples=8, vote="median", temperature=1.0)
     rtk.SelfConsistency(tool, 8, vote=lambda answers: rtk.answers.vote(answers), field="answer", comparer="numeric")
@@ -148,9 +197,9 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
 def estimates(vote: rtk.SelfConsistency, task: rtk.tasks.Task) -> None:
     """What a call would cost, before it is made."""
     said = vote.estimate(question="…", budget=rtk.Budget(calls=7))
-    assert_type(said, rtk.strategies.Forecast)
-    assert_type(said.samples, rtk.strategies.Span)
-    assert_type(said.dollars, rtk.strategies.Span | None)
+    assert_type(said, Forecast)
+    assert_type(said.samples, Span)
+    assert_type(said.dollars, Span | None)
     assert_type((said.stored, said.exact, said.bounded, said.stopped), tuple[int, bool, bool, str | None])
     assert_type(said.to_draw.least + said.calls.most, float)
     print(said.prompt_tokens, said.completion_tokens, said.tokens, said.seconds, said.questions, said.notes)
@@ -230,6 +279,8 @@ def answers(text: str) -> None:
     rule: rtk.answers.StoppingRule = rtk.answers.stopping("horizon", level=0.9)
     assert_type(rule(found, 8), int)
     print(found.winner, found.winner_index, found.share, found.margin, found.distribution, found.abstentions)
+    assert_type(rtk.answers.steps("1. Add.\n2. Divide."), list[str])
+    assert_type(rtk.answers.thinking("<think>2 + 2</think>4"), tuple[str, str])
     for claim in rtk.answers.check_arithmetic("2 + 2 = 5"):
         assert_type(claim, rtk.answers.Claim)
 
