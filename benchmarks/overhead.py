@@ -16,8 +16,8 @@ Contenders, in interleaved rounds, each round on new questions:
 - one call of `dspy.Predict` over an `rtk.LM`, over DSPy's `DummyLM`, and over `dspy.LM`; sixteen of
   `dspy.ChainOfThought` over either LM (`rollout_id`), live without DSPy's cache.
 
-What all are held against is measured anew beside each of them, in its process and in every round, right behind it: calls
-of `dspy.Predict` over an `rtk.LM`, above their own bare draws. So the span of the first row's ratios, where it is held
+What all are held against is measured anew beside each of them, in its process and right behind it, in every round:
+calls of `dspy.Predict` over an `rtk.LM`, above their own bare draws. So the span of the first row's ratios, where it is held
 against itself, is the noise.
 
 Goal: per sample, each strategy at most one such call of `dspy.Predict`, live and from the store.
@@ -193,8 +193,10 @@ LMs = Callable[[Settings], dict[str, Any]]
 
 
 def over(lms: LMs, program: Program, calls: int = 0) -> bench.Make:
-    """A program over an LM, asked once a question or in so many calls, each of which draws for itself; and beside it, in
-    the same process, `dspy.Predict` over an `rtk.LM`."""
+    """A program over an LM, asked once a question or in so many calls, each of which draws for itself.
+
+    Beside it, in the same process, is `dspy.Predict` over an `rtk.LM`.
+    """
 
     def make(settings: Settings) -> bench.Work:
         asked = program()

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-COMMANDS = ("adaptive_stop", "claims", "draw_rate", "embedded_rate", "import_time", "replay_rate", "top_up", "torture")
+COMMANDS = (
+    "adaptive_stop",
+    "claims",
+    "draw_rate",
+    "embedded_rate",
+    "import_time",
+    "overhead",
+    "replay_rate",
+    "top_up",
+    "torture",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +126,43 @@ def test_stopping_is_measured_end_to_end(tmp_path):
     assert found["beta"]["rounds"] < found["beta-published"]["rounds"]
     assert found["oracle"]["same"] == 1.0
     assert "✓ live, 64 at once" in told
+
+
+def test_what_an_lm_was_asked_is_asked_bare_once():
+    """Requests that are the same are one draw of all their samples; what was asked side by side is a round."""
+    import overhead
+
+    class Counting:
+        def __init__(self):
+            self.calls = []
+
+        def __call__(self, n=1, **given):
+            self.calls.append((given["messages"], n, "alone"))
+            return ["text"] * n
+
+        async def acall(self, n=1, **given):
+            self.calls.append((given["messages"], n, "together"))
+            return ["text"] * n
+
+    requests, lm = overhead.Requests(), Counting()
+    for call, (messages, samples) in enumerate([("a", 4), ("a", 2)]):  # two waves
+        requests.start(call, {"prompt": None, "messages": messages, "kwargs": {}})
+        requests.end(call, samples)
+    for call in ("b", "c"):
+        requests.start(call, {"prompt": None, "messages": call, "kwargs": {}})
+    for call in ("b", "c"):
+        requests.end(call, 1)
+    assert requests.draw(lm) == 8
+    assert lm.calls == [("a", 6, "alone"), ("b", 1, "together"), ("c", 1, "together")]
+
+
+@pytest.mark.slow
+def test_overhead_is_measured_end_to_end(tmp_path):
+    """A small run: the server counted every sample, nothing was drawn from the store, and each figure has its ratio."""
+    file = tmp_path / "figures.json"
+    told = run("overhead", "--quick", "--only", "predict", "vote-8-beta", "dfs", "--json", str(file))
+    figures = json.loads(file.read_text())["figures"]
+    assert set(figures) == {"predict", "vote-8-beta", "dfs"}
+    assert all(of[f"bare {how}"][0] > 0 and of[f"ratio {how}"] for of in figures.values() for how in ("live", "stored"))
+    assert figures["predict"]["samples"] == [1.0] and figures["vote-8-beta"]["samples"][0] > 1
+    assert "rtk.TreeOfThoughts, dfs: CPU above bare" in told
