@@ -16,9 +16,9 @@ Contenders, in interleaved rounds, each round on new questions:
 - one call of `dspy.Predict` over an `rtk.LM`, over DSPy's `DummyLM`, and over `dspy.LM`; sixteen of
   `dspy.ChainOfThought` over either LM (`rollout_id`), live without DSPy's cache.
 
-What all are held against is measured anew beside each of them, in its process and right behind it, in every round:
-calls of `dspy.Predict` over an `rtk.LM`, above their own bare draws. So the span of the first row's ratios, where it is held
-against itself, is the noise.
+All are held against calls of `dspy.Predict` over an `rtk.LM`, above their own bare draws, measured anew beside each of
+them, in its process and right behind it; what counts in a round is the median of these, since a live call takes many
+times what is told apart here. Of the first row, which is the same again, the span of the ratios is the noise.
 
 Goal: per sample, each strategy at most one such call of `dspy.Predict`, live and from the store.
 """
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -317,6 +318,8 @@ QUESTIONS = {"bfs": 3, "dfs": 10, "chain": 100, "predict": 100, "predict-dummy":
 """In a block; 300 samples make one where nothing is said here."""
 BESIDE = 100
 """Calls of `dspy.Predict` beside a block."""
+WARMING = 3
+"""Questions of the first block, whose time does not count."""
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -333,13 +336,15 @@ def _scaled(count: int, options: Any) -> int:
 
 
 def block(server: ModelServer, worker: Worker, name: str, number: int, options: Any) -> dict[str, float]:
-    """A contender with new questions, and `dspy.Predict` beside it; CPU milliseconds per sample, and their ratios."""
+    """A contender with new questions, and `dspy.Predict` beside it; CPU milliseconds per sample."""
     server.control(form=form("3" if SETTLED in name else "{vote}"))
-    order = {"block": f"Block {number}", "questions": questions(name, options), "beside": False}
+    most = WARMING if number < 0 else 1_000_000
+    order = {"block": f"Block {number}", "questions": min(most, questions(name, options)), "beside": False}
     own = steps(server, worker, name, order)
-    other = steps(server, worker, "predict", {**order, "questions": _scaled(BESIDE, options), "beside": True})
+    beside = min(most, _scaled(BESIDE, options))
+    other = steps(server, worker, "predict", {**order, "questions": beside, "beside": True})
     for how in ("live", "stored"):
-        own |= {f"beside {how}": other[how], f"ratio {how}": own[how] / other[how]}
+        own[f"beside {how}"] = other[how]
     return own
 
 
@@ -377,32 +382,36 @@ def measure(options: Any) -> Figures:
     return figures
 
 
+def predicts(figures: Figures, how: str) -> list[float]:
+    """What one `dspy.Predict` took in each round: the median of those measured beside the contenders."""
+    return list(map(statistics.median, zip(*(of[f"beside {how}"] for of in figures.by_name.values()), strict=True)))
+
+
+def ratios(figures: Figures, name: str, how: str) -> list[float]:
+    """A contender's overhead by that of one `dspy.Predict`, round by round."""
+    return [own / one for own, one in zip(figures.get(name, how), predicts(figures, how), strict=True)]
+
+
 def report(options: Any, figures: Figures) -> Report:
     """The table."""
     columns = ["CPU ms per sample", "samples", "bare, live", "above it, live", "× Predict", "bare, stored",
                "above it, stored", "× Predict", ""]  # fmt: skip
-    count = max(len(of["live"]) for of in figures.by_name.values())
+    count = len(predicts(figures, "live"))
     title = f"overhead: CPU above the bare draw, median (and span) of {count} rounds"
     made = Report(title, columns, {**vars(options), "json": str(options.json)})
     for name, of in figures.by_name.items():
-        worse = max(bench.middle(of[f"ratio {how}"]) for how in ("live", "stored"))
+        worse = max(statistics.median(ratios(figures, name, how)) for how in ("live", "stored"))
         goal = Goal(f"{LABELS[name]}: CPU above bare × one dspy.Predict", worse, 1, at_most=True)
         made.goals += [goal] if name in OURS else []
         row = [LABELS[name], f"{bench.middle(of['samples']):.1f}"]
         for how in ("live", "stored"):
-            row += [f"{bench.middle(of[f'bare {how}']):.2f}", bench.spread(of[how]), bench.spread(of[f"ratio {how}"])]
+            told = bench.spread(ratios(figures, name, how))
+            row += [f"{bench.middle(of[f'bare {how}']):.2f}", bench.spread(of[how]), told]
         made.rows.append((*row, "" if name not in OURS else "met" if goal.met else "missed"))
-    made.notes = [_beside(figures), bench.versions({"dspy": sys.executable, "litellm": sys.executable})]
+    took = ", ".join(f"{how} {bench.spread(predicts(figures, how))} ms" for how in ("live", "stored"))
+    made.notes = [f"one dspy.Predict over rtk.LM, above its bare draw: {took}",
+                  bench.versions({"dspy": sys.executable, "litellm": sys.executable})]  # fmt: skip
     return made
-
-
-def _beside(figures: Figures) -> str:
-    """What one `dspy.Predict` took, over all contenders and rounds."""
-    found = [
-        f"{how} {bench.spread([one for of in figures.by_name.values() for one in of[f'beside {how}']])}"
-        for how in ("live", "stored")
-    ]
-    return f"one dspy.Predict over rtk.LM, above its bare draw, as measured beside each of them: {', '.join(found)} ms"
 
 
 def main() -> None:

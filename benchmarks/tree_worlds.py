@@ -208,13 +208,17 @@ def _next_numbers(world: Hidden, question: str, partial: str) -> tuple[list[str]
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
+SPREAD = 2.0  # how alike partial solutions are to a model: its accuracy at one is Beta(SPREAD p, SPREAD (1 - p))
+
+
 @dataclass(frozen=True)
 class Model:
-    """Says what a model of known accuracy would.
+    """Says what a model of known accuracy would. As a real one it finds some steps easy and others hard, and has
+    habits: of the right thoughts, and of the wrong ones, the i-th most usual comes with a weight of 1 / i.
 
     Attributes:
         world: in which it thinks.
-        step: the probability that a next thought is right, where there is a right one.
+        step: the mean probability that a next thought is right, where there is a right one.
         sure: the probability that a state is valued rightly (`sure` or `impossible`).
         unsure: the probability that it is called `likely`, whatever it is; else it is valued wrongly.
         seed: another one, other samples.
@@ -231,10 +235,13 @@ class Model:
 
     def thought(self, question: str, partial: str, number: int) -> str:
         """The next thought, in the sample of that number."""
-        chance = self._chance("thought", question, partial, number)
         good, wrong = self.world.thoughts(question, partial)
-        right = bool(good) and (chance.random() < self.step or not wrong)
-        return chance.choice(good if right else wrong)
+        knows = self._chance("knows", question, partial)
+        here = knows.betavariate(SPREAD * self.step, SPREAD * (1 - self.step))
+        habits = {True: knows.sample(good, len(good)), False: knows.sample(wrong, len(wrong))}
+        chance = self._chance("thought", question, partial, number)
+        right = bool(good) and (chance.random() < here or not wrong)
+        return chance.choices(habits[right], [1 / place for place in range(1, len(habits[right]) + 1)])[0]
 
     def verdict(self, question: str, partial: str, number: int) -> str:
         """How a state is valued."""

@@ -34,14 +34,21 @@ def _column(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def wrapped(text: str, width: int, most: int) -> list[str]:
-    """A text in at most `most` lines of `width` columns, broken between words; an ellipsis ends it if more was cut."""
+def wrapped(text: str, width: int, most: int, tail: str = "") -> list[str]:
+    """A text in at most `most` lines of `width` columns, broken between words; an ellipsis ends it if more was cut.
+
+    The tail, which is shorter than a line, stands whole behind it.
+    """
     lines: list[str] = []
     words = text.split(" ")
     while words and len(lines) < most:
         lines.append(_line(words, width))
-    if words:
-        lines[-1] = _shortened(lines[-1], width - 1).rstrip(" ,;:—") + "…"
+    room = width - columns(tail)
+    if not words and columns(lines[-1]) > room and len(lines) < most:
+        return [*lines, tail.strip()]
+    if words or columns(lines[-1]) > room:
+        lines[-1] = _shortened(lines[-1], room - 1).rstrip(" ,;:—") + "…"
+    lines[-1] += tail
     return lines
 
 

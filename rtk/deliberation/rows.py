@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 MARKS = {"chosen": "✓", "pruned": "✗", "dead end": "✗", "backtracked": "↩", "kept": "•", "open": "·"}
+GIVEN_UP = ("pruned", "dead end", "backtracked")
+SMALL = 12  # rows of a tree that is read as it stands
+LONG = 4000  # characters of a text from which on it is compared as it is, blanks included
 
 
 class Drawable(Protocol):
@@ -24,42 +27,78 @@ class Drawable(Protocol):
 
 @dataclass(eq=False)
 class Row:
-    """One step, or several siblings that say the same, as it will be drawn."""
+    """One step, or several siblings that say the same, as it will be drawn.
+
+    Attributes:
+        step: the step, the first of several.
+        depth: below the root.
+        key: equal for steps that look the same, themselves and below.
+        times: how many siblings say the same.
+        tokens: of all of them.
+        rows: within it.
+        parent: in which it is; None for the root.
+        led: whether it led to the answer: the root, and what was chosen within what led there.
+        shown: whether there is room for it.
+        size: steps it stands for, itself included.
+    """
 
     step: Drawable
     depth: int
-    key: Any  # equal for siblings that look the same
+    key: int
     times: int = 1
     tokens: int = 0
     rows: list[Row] = field(default_factory=list)
+    parent: Row | None = None
+    led: bool = False
     shown: bool = False
-    size: int = 1  # steps it stands for, itself included
+    size: int = 1
 
     @property
-    def hidden(self) -> int:
-        """Steps within that are not shown."""
-        return sum(row.size for row in self.rows if not row.shown)
+    def hidden(self) -> list[Row]:
+        """Those within that are not shown."""
+        return [row for row in self.rows if not row.shown]
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nothing followed from it."""
+        return self.step.state in GIVEN_UP
 
     def walk(self) -> Iterator[Row]:
-        """The row and all within it."""
-        yield self
-        for inner in self.rows:
-            yield from inner.walk()
+        """The row and all within it, a row before those within it."""
+        waiting = [self]
+        while waiting:
+            row = waiting.pop()
+            yield row
+            waiting += reversed(row.rows)
 
 
-def rows(steps: list[Any], depth: int = 0) -> list[Row]:
-    """Siblings as rows; those that say the same, in themselves and below, become one."""
-    found: dict[Any, Row] = {}
+def tree(root: Drawable) -> Row:
+    """A step and all within it as rows; siblings that say the same, in themselves and below, become one."""
+    found = _rows([root], 0, {})[0]
+    for row in found.walk():
+        row.led = row is found or (row.step.state == "chosen" and row.parent is not None and row.parent.led)
+        for inner in row.rows:
+            inner.parent = row
+    return found
+
+
+def _rows(steps: list[Any], depth: int, known: dict[Any, int]) -> list[Row]:
+    found: dict[int, Row] = {}
     for step in steps:
-        within = rows(step.children, depth + 1)
-        said = (step.kind, " ".join(step.text.split()), step.label, step.state, step.score, step.reason)
-        key = (said, tuple((row.key, row.times) for row in within))
+        within = _rows(step.children, depth + 1, known)
+        said = (step.kind, _same(step.text), step.label, step.state, step.score, step.reason)
+        below = tuple((row.key, row.times) for row in within)
+        key = known.setdefault((said, below), len(known))  # a number, as what is nested is not compared twice
         row = Row(step, depth, key, 1, step.tokens, within, size=1 + sum(one.size for one in within))
         if key in found:
             _fold(found[key], row)
         else:
             found[key] = row
     return list(found.values())
+
+
+def _same(text: str) -> str:
+    return " ".join(text.split()) if len(text) < LONG else text
 
 
 def _fold(row: Row, other: Row) -> None:
@@ -69,37 +108,49 @@ def _fold(row: Row, other: Row) -> None:
         one.tokens += same.tokens
 
 
-def chosen(row: Row) -> Iterator[Row]:
-    """The rows that led to the answer, from this one down."""
-    yield row
-    inner = next((one for one in row.rows if one.step.state == "chosen"), None)
-    if inner is not None:
-        yield from chosen(inner)
+def line(root: Row) -> Iterator[Row]:
+    """One way from the root to the answer: where several siblings led to it, over the last of them."""
+    row: Row | None = root
+    while row is not None:
+        yield row
+        row = next((one for one in reversed(row.rows) if one.led), None)
 
 
-def choose(root: Row, room: float, cost: Callable[[Row, bool], float]) -> None:
-    """Mark as shown what there is room for: the chosen path first, then level by level; the root always.
+def choose(root: Row, room: float, cost: Callable[[Row, int, int], float]) -> None:
+    """Mark as shown what there is room for; the root always.
+
+    What led to the answer comes first; then what stood beside it and was not given up, what stood beside it and was;
+    then all else, likewise; each level by level.
 
     Args:
         root: of the tree.
         room: for all that is shown.
-        cost: what showing a row takes of it, given whether all its siblings are shown already.
+        cost: what showing a row takes of it, given how many of its siblings are shown already, and of how many rows.
     """
+    way, ranks, count = set(map(id, line(root))), dict[int, int](), dict[int, int]()
     everything = list(root.walk())
-    parents = {id(inner): row for row in everything for inner in row.rows}
-    left = {id(row): len(row.rows) for row in everything}
-    path = set(map(id, chosen(root)))
+    for row in everything:  # no row comes before the one that it is in
+        own = 0 if id(row) in way else _rank(row)
+        ranks[id(row)] = own if row.parent is None else max(own, ranks[id(row.parent)])
     used = 0.0
-    for row in sorted(everything, key=lambda row: (id(row) not in path, row.depth)):
-        parent = parents.get(id(row))
-        if parent is not None and not parent.shown:
+    for row in sorted(everything, key=lambda row: (ranks[id(row)], row.depth)):
+        parent = row.parent
+        if parent is None:
+            row.shown, used = True, cost(row, 0, 1)
             continue
-        more = cost(row, parent is not None and left[id(parent)] == 1)
-        if used + more <= room or parent is None:
+        place, of = count.get(id(parent), 0), len(parent.rows)
+        if not parent.shown or (used >= room and place < of - 1 and ranks[id(row)]):
+            continue
+        more = cost(row, place, of)
+        if used + more <= room:
             row.shown = True
             used += more
-            if parent is not None:
-                left[id(parent)] -= 1
+            count[id(parent)] = place + 1
+
+
+def _rank(row: Row) -> int:
+    beside = row.parent is not None and row.parent.led
+    return 1 if row.led else (2 if beside else 4) + row.given_up
 
 
 def counted(number: int, what: str) -> str:

@@ -70,12 +70,19 @@ class Deliberation:
 
     @property
     def chosen(self) -> tuple[Step, ...]:
-        """The steps that led to the answer, from the root down; empty where none was chosen."""
-        path = [self.root] if self.root.state == "chosen" else []
-        step: Step | None = self.root
-        while step is not None and len(path) <= DEEPEST:
-            step = next((child for child in step.children if child.state == "chosen"), None)
-            path += [step] if step is not None else []
+        """The steps that led to the answer, from the root down; empty where none was chosen.
+
+        Raises:
+            RTKError: steps nested more than 200 deep, or within themselves.
+        """
+        path: list[Step] = []
+        waiting = [(0, self.root)]
+        while waiting:
+            depth, step = waiting.pop()
+            if depth > DEEPEST:
+                raise _too_deep()
+            path += [step] if step.state == "chosen" else []
+            waiting += [(depth + 1, child) for child in reversed(step.children) if child.state == "chosen"]
         return tuple(path)
 
     def walk(self) -> Iterator[tuple[int, Step]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import dspy
@@ -103,12 +104,12 @@ class BestOfN(Strategy):
         while len(tried) < self.N:
             size = self.N if self.threshold is None else min(self.N - len(tried), self.wave or 1)
             if attempts:
-                yield self._best_of(attempts)
+                yield partial(self._best_of, [*attempts])
             first = 0 if flat else len(tried)
             tried.go_on((yield ask(self.module, inputs, samples=size, rollout=first, config=config)))
             came = list(tried.distinct())[len(attempts) :]
             if self.judge is not None:
-                yield self._best_of([*attempts, *map(Rewarded, came)])  # should a budget end there
+                yield partial(self._best_of, [*attempts, *map(Rewarded, came)])  # should a budget end there
             new, judged = yield from self._rewarded(inputs, came)
             attempts += new
             for index, one in enumerate(new, len(attempts) - len(new)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
 import dspy
@@ -11,9 +12,11 @@ from rtk.deliberation import Step
 from rtk.errors import StrategyError
 from rtk.strategies.flow import Flow, Outcome, ask
 from rtk.strategies.inputs import Inputs
+from rtk.strategies.questions import signature_of, without_reasoning
+from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole, declared
 from rtk.strategies.step_checks import Chain, Checks, arithmetic, check_chain, name_of, taken_apart
-from rtk.strategies.strategy import Strategy
+from rtk.strategies.strategy import Strategy, no_answer, submodule
 
 
 class _Own(Setting):
@@ -44,7 +47,8 @@ class ChainOfThought(Strategy):
     checks is the answer, the earlier one where they are even. The deliberation keeps all of them.
 
     Args:
-        signature: a DSPy signature, or its text.
+        signature: a DSPy signature, or its text. Or a module: its predictor, where it is a `dspy.Predict` or
+            `dspy.ChainOfThought`; any other is run, and the `reasoning` that it gives is taken apart and checked.
         steps: asks for numbered steps: at most so many, or however many it takes (True). A chain with more of them
             than were asked for is used all the same, and its deliberation says so. None asks for nothing.
         checks: run in order on each step: `"arithmetic"` (calculations and equalities, see
@@ -53,7 +57,7 @@ class ChainOfThought(Strategy):
             them is shown a gold answer. None is `"arithmetic"`; `()` checks nothing.
         repair: how many further asks failed checks may cost. By default 1 where `steps=` or `checks=` is given; else
             0, so that a plain chain is one sample.
-        **config: sampling parameters of the predictors.
+        **config: sampling parameters of the predictors; none with a module.
 
     Raises:
         StrategyError: for a setting that cannot be; when called, for a check that fails itself, naming it.
@@ -85,7 +89,7 @@ class ChainOfThought(Strategy):
         if repair is not None:
             check_whole("repair", repair, 0)
         self._arithmetic: Callable[..., Any] = arithmetic  # an attribute, so that a rehearsal can stand in for it
-        self.predict = dspy.ChainOfThought(signature, **config).predict
+        self.predict = _chain(signature, steps, config)
         for name, value in (("steps", steps), ("checks", _listed(checks)), ("repair", repair)):
             if value is not None:
                 setattr(self, name, value)
@@ -108,7 +112,7 @@ class ChainOfThought(Strategy):
     def _prepare(self) -> None:
         """Have the predictor that a repair needs."""
         if not self.asks_once() and "predict" in vars(self) and "revise" not in vars(self):
-            self.revise = dspy.ChainOfThought(_revision(self.predict.signature), **self.predict.config).predict
+            self.revise = _reviser(self.predict)
 
     def load_state(self, state: dict[str, Any], **options: Any) -> None:
         """Take over a saved state: this strategy's, or that of a `dspy.ChainOfThought`, which knows no repair.
@@ -119,7 +123,7 @@ class ChainOfThought(Strategy):
         if "settings" in state and "settings" not in vars(self):
             self.settings = declared(type(self))
         if "revise" in state and "revise" not in vars(self):
-            self.revise = dspy.ChainOfThought(_revision(self.predict.signature), **self.predict.config).predict
+            self.revise = _reviser(self.predict)
         super().load_state({**self.dump_state(), **state}, **options)
 
     # --- the flow ---
@@ -133,8 +137,8 @@ class ChainOfThought(Strategy):
         for _ in range(self._repairs):
             if not best.failures:
                 break
-            yield self._outcome_of(chains, best)  # should a budget end here
-            names = _names(self.predict.signature)
+            yield partial(self._outcome_of, [*chains], best)  # should a budget end here
+            names = _names(_signature(self.predict))
             wanted = {**inputs, names[0]: best.attempt(), names[1]: best.mistakes()}
             again = taken_apart((yield ask(self.revise, self._asked(self.revise, wanted)))[0])
             again.revises = f"asked to mend: {best.failures[0].where}"[:200]
@@ -180,8 +184,31 @@ class ChainOfThought(Strategy):
 
     def _nothing(self) -> dspy.Prediction:
         """No answer, in the fields of the chain."""
-        signature: Any = self.predict.signature
-        return dspy.Prediction(**dict.fromkeys(signature.output_fields))
+        return no_answer(self.predict)
+
+
+def _chain(on: Any, steps: Any, config: dict[str, Any]) -> Any:
+    """What gives the chain: a predictor, or a module of the user's.
+
+    Raises:
+        StrategyError: for a setting that reaches a predictor only.
+    """
+    if not isinstance(on, dspy.Module):
+        return dspy.ChainOfThought(on, **config).predict
+    found = predictor_of(on)
+    for name in [*config, *(["steps"] if steps is not None and found is None else [])]:
+        raise StrategyError(f"{name}= of a module", mend="set it on the module's own predictors, or in their prompts")
+    return submodule(on) if found is None or found is on else found
+
+
+def _signature(chain: Any) -> Any:
+    return chain.signature if isinstance(chain, dspy.Predict) else signature_of(chain)
+
+
+def _reviser(chain: Any) -> Any:
+    """The predictor that writes a chain anew, asked as the chain's own is."""
+    config = chain.config if isinstance(chain, dspy.Predict) else {}
+    return dspy.ChainOfThought(_revision(_signature(chain)), **config).predict
 
 
 def _listed(checks: Any) -> list[Any] | None:
@@ -213,7 +240,7 @@ def _names(signature: Any) -> tuple[str, str]:
 def _revision(signature: Any) -> Any:
     """A chain's signature, less its reasoning, which sees an attempt and what is wrong with it."""
     attempt, mistake = _names(signature)
-    plain = signature.delete("reasoning")
+    plain = without_reasoning(signature)
     asked = plain.with_instructions(
         f"{plain.instructions}\nAn earlier attempt has a mistake. Write the reasoning anew without it, then the answer."
     )

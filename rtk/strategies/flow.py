@@ -5,7 +5,8 @@ A strategy is written once, as a generator `flow(self, **inputs)`. It yields
 * `ask(program, inputs, samples=n)`: n candidates of a signature's predictor, a module or another strategy; it is
   sent `Candidates`, in index order;
 * a list of asks and of child generators, which run side by side; it is sent the list of their results, in order;
-* an `Outcome`, a `Candidate` or a prediction: the best so far, should a budget run out; it is sent None.
+* an `Outcome`, a `Candidate`, a prediction, or a function of nothing that makes one: the best so far, should a
+  budget run out; it is sent None.
 
 It returns an `Outcome`, a `Candidate` or a prediction. Where a budget admits nothing more of an ask, `BudgetSpent`
 is raised at the yield; a strategy that lets it pass returns its best so far. In a list, that is so where it admits

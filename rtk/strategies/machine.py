@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 import dspy
@@ -26,6 +28,7 @@ from rtk.strategies.sampling import predictor_of, splits
 from rtk.strategies.scoring import prepared
 
 BEST = (Outcome, Candidate, dspy.Prediction)
+LAZY = (FunctionType, MethodType, partial)
 
 
 class Machine:
@@ -116,7 +119,7 @@ class Machine:
     def _advance(self, node: Node, value: Any = None, error: BaseException | None = None) -> None:
         """Run a generator up to its next ask, and set out for what it asks."""
         ended, wanted = self._step(node, value, error)
-        while not ended and isinstance(wanted, BEST):
+        while not ended and isinstance(wanted, (*BEST, *LAZY)):
             node.best = wanted
             self._say_best(node, wanted)
             ended, wanted = self._step(node, None, None)
@@ -132,7 +135,7 @@ class Machine:
         try:
             with node.here():
                 wanted = node.flow.throw(error) if error is not None else node.flow.send(value)
-            if isinstance(wanted, (AskFor, list, tuple, *BEST)):
+            if isinstance(wanted, (AskFor, list, tuple, *BEST, *LAZY)):
                 return False, wanted
             node.flow.close()
             raise StrategyError(
@@ -149,7 +152,10 @@ class Machine:
 
     def _say_best(self, node: Node, best: Any) -> None:
         """Tell those who watch what the answer would be."""
+        if not watchers():
+            return
         with node.here():
+            best = best() if isinstance(best, LAZY) else best
             prediction = best if isinstance(best, dspy.Prediction) else best.prediction
             if isinstance(prediction, dspy.Prediction):
                 tell(BestSoFar, fields=dict(prediction.items()))
@@ -164,6 +170,9 @@ class Machine:
 
     def _concluded(self, node: Node, value: Any) -> Any:
         try:
+            if isinstance(value, LAZY):
+                with node.here():
+                    value = value()
             return node.strategy.conclude(node, value)
         except Exception as failure:  # noqa: BLE001 - carried, likewise
             return failure

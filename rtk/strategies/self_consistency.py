@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dspy
@@ -201,7 +202,7 @@ class SelfConsistency(Strategy):
         needed = self._needed(ballot, chains)
         while needed and whole and len(chains.distinct()) == len(chains):
             if chains:
-                yield self._outcome_of(ballot, chains, seen)  # the best so far
+                yield partial(self._outcome_of, ballot, chains, seen)  # the best so far
             size, first = min(self.samples - len(chains), max(needed, self.wave or 1)), 0 if flat else len(chains)
             heard = self._heard(ballot, chains)
             chains.go_on((yield ask(self.chain, inputs, samples=size, rollout=first, config=config, heard=heard)))
@@ -235,7 +236,7 @@ class SelfConsistency(Strategy):
         """What the first chains need before they are counted; whether a budget let all of it be asked."""
         cut = [one for one in chains[:seen] if self.finish_cut and is_cut(one) and id(one) not in ballot.finished]
         if cut:
-            yield self._outcome_of(ballot, chains, seen)
+            yield partial(self._outcome_of, ballot, chains, seen)
             signature: Any = getattr(predictor_of(self.chain), "signature", None)
             came, whole = yield from finish(self._own("finish"), inputs, config, cut, list(signature.output_fields))
             ballot.finished |= came
@@ -261,11 +262,11 @@ class SelfConsistency(Strategy):
             verifier = self._own("verifier")
             asked = isinstance(verifier, dspy.Module)
             if asked:
-                yield self._outcome_of(ballot, chains, seen)
+                yield partial(self._outcome_of, ballot, chains, seen)
             if whole or not asked:
                 yield from self._weigh(ballot, verifier, votes, inputs)
         if self.vote == "universal" and whole and len(ballot.count(votes).clusters) > 1:
-            yield self._outcome_of(ballot, chains, seen)
+            yield partial(self._outcome_of, ballot, chains, seen)
             yield from self._select(ballot, votes, inputs)
         return self._outcome_of(ballot, chains, seen)
 

@@ -29,8 +29,8 @@ _ITEMS = 12
 """Items of a list that a model writes, where the stand-ins are not alike; one where they are."""
 
 
-_CHANCES = 5
-"""Worlds in which chance decides, besides the opposite ones."""
+_CHANCES = 10
+"""Worlds between the opposite ones, where some agree."""
 _DEEPEST = 8
 """Of how many steps on a judgement may turn bad; a search that goes deeper is rehearsed no further."""
 
@@ -45,7 +45,7 @@ class World:
         grade: what they judge, and what is judged of them.
         turn: the number of stand-ins in a prompt from which on the judgement is bad; 0 for never.
         lost: the kind of abstention that all of them are; empty for none.
-        number: tells worlds apart in which chance decides; the same number is the same world.
+        number: of a world where they now agree and now do not, from 1 on; the same number is the same world.
         cost: what each costs: as expected, as little or as much as it can.
     """
 
@@ -55,6 +55,11 @@ class World:
     lost: Lost = ""
     number: int = 0
     cost: Literal["expected", "least", "most"] = "expected"
+
+    @property
+    def apart(self) -> bool:
+        """Whether something new is something else."""
+        return self.alike not in ("most", "last")
 
 
 class Verdict(Check):
@@ -159,19 +164,28 @@ class StandIns:
         self.copied = True
         alike = self.world.alike
         if alike == "any":
-            alike = self._chance.choice(("not", "most", "most", "last", "rival", "rival"))
+            alike = self._now_and_then()
         if alike == "last":
             return said[-1]
         counts = Counter(map(_answer, said)).most_common(2)
         place = {"most": 0, "rival": 1}.get(alike, len(counts))
         return next((one for one in said if _answer(one) == counts[place][0]), None) if place < len(counts) else None
 
+    def _now_and_then(self) -> Alike:
+        """In worlds of even numbers every second, third, … one dissents, in the others chance has it."""
+        number = self.world.number
+        if number % 2 == 0:
+            return "rival" if self._count % (1 + number // 2) == 0 else "most"
+        agreed = self._chance.random() < 1 - number / 10
+        return "most" if agreed else self._chance.choice(("rival", "rival", "last", "not"))
+
     # --- judgements ---
 
     def grade(self, depth: int) -> Grade:
         """What is judged of so many stand-ins."""
         if self.world.grade == "any":
-            return self._chance.choice(("good", "good", "bad", "mixed"))
+            share = (1 + 3 * self.world.number % _CHANCES) / 11  # apart from how much they agree
+            return "good" if self._chance.random() < share else self._chance.choice(("bad", "mixed"))
         return "bad" if self.world.turn and depth >= self.world.turn else self.world.grade
 
     def verdict(self, *judged: Any) -> Verdict:
@@ -230,7 +244,7 @@ class StandIns:
         self.graded = self.scaled = True
         good = grade in ("good", "top") or (grade == "mixed" and self._count % 2 == 0)
         far = 100 if grade in ("top", "worst") else 1
-        apart = 0 if self.world.alike not in ("not", "any") else self._count / (1 if kind is int else 1e6)
+        apart = 0 if not self.world.apart else self._count / (1 if kind is int else 1e6)
         made = (far if good else 1 - far) + (apart if good else -apart)
         return MadeInt(made) if kind is int else MadeFloat(made)
 
@@ -240,15 +254,14 @@ class StandIns:
         if kind is tuple and inside and inside[-1] is not Ellipsis:
             return tuple(self.value(name, one, grade) for one in inside)
         item, made = inside[0] if inside else str, []
-        for _ in range(_ITEMS if self.world.alike in ("not", "any") else 1):
+        for _ in range(_ITEMS if self.world.apart else 1):
             made.append(self.value(name, item, grade))
             self._count += 1
         return kind(made) if kind in (set, tuple, frozenset) else made
 
     def _text(self, name: str, grade: Grade = "good") -> str:
         """A text that reads as a number too; reasoning holds a sum, which a check finds wrong where all is bad."""
-        apart = self.world.alike in ("not", "any")
-        number = self._count if apart else self._numbers.setdefault(name, len(self._numbers))
+        number = self._count if self.world.apart else self._numbers.setdefault(name, len(self._numbers))
         mark = f"7310{number % 10_000:04}"
         if name != "reasoning":
             return mark

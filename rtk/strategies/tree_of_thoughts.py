@@ -14,6 +14,7 @@ from rtk.errors import BudgetSpent, StrategyError
 from rtk.strategies import tree_prompts as prompts
 from rtk.strategies.flow import Candidate, Candidates, Flow, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
+from rtk.strategies.questions import signature_of
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy, submodule
@@ -138,7 +139,7 @@ class TreeOfThoughts(Strategy):
         module = submodule(signature) if isinstance(signature, dspy.Module) else None
         flat = predictor_of(module) if module is not None else None
         asked: Any = signature
-        self._whole: Any = _question_of(module) if module is not None else ensure_signature(asked)
+        self._whole: Any = signature_of(module) if module is not None else ensure_signature(asked)
         self._outputs = list(self._whole.output_fields)
         self.runs = module is not None and flat is None
         if self.separator is not None and len(self._outputs) != 1:
@@ -273,30 +274,6 @@ def _taken(parent: Thought, got: Candidates) -> list[Thought]:
         parent.step.children += [child.step for child in found]
         children += found
     return children
-
-
-def _question_of(module: dspy.Module) -> Any:
-    """The signature that a module answers: its own, else its first predictor's inputs and its last one's outputs."""
-    own = getattr(module, "signature", None)
-    predictor = predictor_of(module)
-    if predictor is not None or isinstance(own, type):
-        return _without_reasoning(predictor.signature if predictor is not None else own)
-    signatures: list[Any] = [one.signature for _, one in module.named_predictors()]
-    if not signatures:
-        raise StrategyError(
-            f"{type(module).__name__} has no predictors, so nobody knows what it answers",
-            mend="pass a signature, and the module as propose=",
-        )
-    found = signatures[0]
-    for name in list(found.output_fields):
-        found = found.delete(name)
-    for name, one in _without_reasoning(signatures[-1]).output_fields.items():
-        found = found.append(name, dspy.OutputField(desc=one.json_schema_extra.get("desc", "")), one.annotation)
-    return found.delete("partial") if "partial" in found.input_fields else found
-
-
-def _without_reasoning(signature: Any) -> Any:
-    return signature.delete("reasoning") if "reasoning" in signature.output_fields else signature
 
 
 def _answerer(module: Any, flat: Any, whole: Any) -> Any:

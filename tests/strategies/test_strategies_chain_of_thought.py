@@ -351,3 +351,55 @@ def test_a_real_model_is_asked_to_mend():
     assert all(pred.spent.samples == (2 if pred.deliberation.root.kind == "route" else 1) for pred in preds)
     assert any(pred.spent.samples == 2 for pred in preds)
     assert all(one.children for pred in preds for one in [pred.deliberation.root] if pred.answer is not None)
+
+
+# --- over modules ---
+
+
+class Reasoned(dspy.Module):
+    """A user's module whose reasoning is of two parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.think = dspy.Predict("question -> notes")
+        self.tell = dspy.Predict("question, notes -> answer")
+
+    def forward(self, question):
+        """Notes, then the answer from them."""
+        notes = self.think(question=question).notes
+        return dspy.Prediction(reasoning=notes, answer=self.tell(question=question, notes=notes).answer)
+
+
+def test_the_chain_of_a_module_is_checked_and_mended():
+    """Any module that gives a reasoning: what is wrong in it is shown to a predictor that writes it anew."""
+
+    def script(received):
+        if asks(received, "notes") and not asks(received, "answer"):
+            return chat(notes="2 + 2 = 5. So it is five.")
+        if asks(received, "attempt"):
+            return chain("4", "2 + 2 = 4.")
+        return chat(answer="5")
+
+    with serving(script):
+        program = rtk.ChainOfThought(Reasoned(), checks="arithmetic")
+        found = program(question="2 + 2?")
+    assert found.answer == "4"
+    assert [name for name, _ in program.named_predictors()] == ["predict.think", "predict.tell", "revise"]
+    assert {step.kind for _, step in found.deliberation.walk()} >= {"chain", "step", "check", "revision"}
+
+
+def test_a_predictor_of_the_users_own_is_the_chain():
+    """Its demonstrations, instructions and samples stay its own."""
+    own = dspy.ChainOfThought("question -> answer")
+    own.predict.demos = [dspy.Example(question="q", reasoning="mine", answer="a")]
+    with serving(chain("4")) as server:
+        own(question="?")
+        assert rtk.ChainOfThought(own)(question="?").answer == "4"
+        assert server.count == 1
+
+
+@pytest.mark.parametrize("settings", [{"steps": 3}, {"temperature": 0.5}])
+def test_what_reaches_a_predictor_only_is_refused_for_a_module(settings):
+    """It names the setting."""
+    with pytest.raises(StrategyError, match=next(iter(settings))):
+        rtk.ChainOfThought(Reasoned(), **settings)

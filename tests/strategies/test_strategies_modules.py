@@ -5,7 +5,7 @@ import json
 
 import dspy
 import pytest
-from scripted import chain, choices, serving
+from scripted import asks, chain, chat, choices, serving
 
 import rtk
 from rtk.errors import StrategyError
@@ -247,3 +247,29 @@ def test_a_users_setting_is_kept_like_ours(tmp_path):
     other.load(tmp_path / "one.json")
     with serving([chain("a"), chain("b"), chain("c")]):
         assert other(question="?").answer == "c"
+
+
+def test_agents_vote_and_their_calls_are_samples_like_any():
+    """`dspy.ReAct` in a vote: each agent runs in a stream of its own, its tools run, and four more draw only theirs."""
+    ran = []
+
+    def add(a: int, b: int) -> int:
+        """Add."""
+        ran.append((a, b))
+        return a + b
+
+    def script(received):
+        if asks(received, "next_tool_name"):
+            first = "observation_0" not in received.prompt
+            name, args = ("add", '{"a": 2, "b": 2}') if first else ("finish", "{}")
+            return chat(next_thought="so", next_tool_name=name, next_tool_args=args)
+        return chat(reasoning="r", answer=received.last.partition("observation_0")[2].strip("] #\n")[:1])
+
+    with serving(script, server_n=False) as server:
+        program = rtk.SelfConsistency(dspy.ReAct("question -> answer", tools=[add]), samples=2)
+        found = program(question="2 + 2?")
+        assert (found.answer, ran, server.count) == ("4", [(2, 2)] * 2, 2 * 3)
+        program.samples = 4
+        assert program(question="2 + 2?").vote.votes == 4
+        assert server.count == 4 * 3
+    assert [name for name, _ in program.named_predictors()] == ["chain.react", "chain.extract.predict"]

@@ -225,7 +225,7 @@ def test_chains_of_ours_bring_their_own_deliberation():
         found = rtk.SelfConsistency(rtk.ChainOfThought("question -> answer"), samples=2)(question="?")
     kinds = [step.kind for _, step in found.deliberation.walk()]
     assert kinds == ["vote", *["chain", "chain", "step", "check", "step"] * 2]
-    assert found.deliberation.root.children[0].children[0].children[0].children[0].reason == "it is 4"
+    assert found.deliberation.root.children[0].children[0].children[0].children[0].reason == "2 + 2 is 4"
 
 
 # --- temperature ---
