@@ -180,3 +180,14 @@ def test_a_closed_budget_admits_nothing():
         vote(2)(question="?")
         seen = stored(server, vote(2), question="?", budget=budget)
         assert (seen.wanted, seen.prediction.stopped) == (0, "closed")
+
+
+def test_looking_notes_nothing_overdrawn():
+    """Samples that are there beyond a stop are told of on the prediction, and not charged to who only looks."""
+    program = rtk.SelfConsistency("question -> answer", samples=12, stop="beta", wave=12)
+    with serving(chain("yes")):
+        program(question="?")
+        with rtk.Budget() as budget:
+            seen = peek(program, question="?")
+        assert budget.spent == rtk.Spent()
+        assert seen.prediction.spent.overdrawn == 12 - seen.prediction.vote.votes > 0
