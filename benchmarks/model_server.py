@@ -35,9 +35,11 @@ class ModelServer:
         **settings: see `control`.
     """
 
+    file = __file__  # what is run
+
     def __init__(self, **settings: Any) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, self.file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.port = int(self._process.stdout.readline())
         self.control(**settings)
@@ -106,7 +108,7 @@ class Model:
         """The reply to a chat request, and whether it is to be cut."""
         ollama = path.endswith("/api/chat")
         count = int(body.get("n") or 1) if self.settings["honours_n"] and not ollama else 1
-        texts = [self._text() for _ in range(count)]
+        texts = self.written(body, count)
         self.requests, self.arrived = self.requests + 1, self.arrived + 1
         self.samples += count
         self.texts += texts
@@ -115,6 +117,14 @@ class Model:
         cut = bool(every) and self.arrived % every == 0
         self.lost += count if cut else 0
         return json.dumps((_ollamas if ollama else _openais)(body, texts)).encode(), cut
+
+    def written(self, body: dict[str, Any], count: int) -> list[str]:
+        """The completions of a request."""
+        return [self._text() for _ in range(count)]
+
+    def delay(self) -> float:
+        """Seconds before the reply to the request that was answered last."""
+        return self.settings["latency"]
 
     def _text(self) -> str:
         words, self.serial = self.settings["words"], self.serial + 1
@@ -178,7 +188,7 @@ class Connection(asyncio.Protocol):
             return self._send(_reply(400, json.dumps({"error": {"message": repr(error)}}).encode()))
         model.in_flight += 1
         model.peak = max(model.peak, model.in_flight)
-        asyncio.get_running_loop().call_later(model.settings["latency"], self._finish, _reply(200, reply), cut)
+        asyncio.get_running_loop().call_later(model.delay(), self._finish, _reply(200, reply), cut)
 
     def _finish(self, reply: bytes, cut: bool) -> None:
         self._model.in_flight -= 1
@@ -208,12 +218,13 @@ def _reply(status: int, body: bytes) -> bytes:
     )  # fmt: skip
 
 
-async def _serve() -> None:
-    loop, model = asyncio.get_running_loop(), Model()
+async def serve(model: Model) -> None:
+    """Serve until whoever started this closes its stdin, or ends."""
+    loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(model), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)  # until whoever started it closes it, or ends
+    await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(serve(Model()))

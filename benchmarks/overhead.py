@@ -274,7 +274,7 @@ def _bfs() -> Any:
     return rtk.TreeOfThoughts("question -> answer", breadth=5, branching=5, depth=3)
 
 
-def _whole_is_rare(inputs: Any, partial: str) -> bool | None:
+def _whole_is_rare(inputs: Any, partial: str) -> Any:
     """A checker that refuses nine of ten whole solutions, so that a search has to go back."""
     return None if partial.count("\n") < 2 else int(partial.rsplit(" ", 1)[1]) % 10 == 0
 
@@ -350,7 +350,7 @@ def block(server: ModelServer, worker: Worker, name: str, number: int, options: 
 
 def steps(server: ModelServer, worker: Worker, name: str, order: dict[str, Any]) -> dict[str, float]:
     """Every step, checked against what the server says that it did; the CPU milliseconds per sample."""
-    did = {step: worker.ask({**order, "step": step}) | {"said": server.control()} for step in STEPS}
+    did: dict[str, Any] = {step: worker.ask({**order, "step": step}) | {"said": server.control()} for step in STEPS}
     samples = did["told"]["result"]["samples"]
     check(samples > 0, f"{name}: no sample was asked for")
     for step in ("bare live", "stored", "bare stored"):
@@ -360,7 +360,7 @@ def steps(server: ModelServer, worker: Worker, name: str, order: dict[str, Any])
         filling = step == "told" and name.endswith("-dspy")  # DSPy's cache
         due, drawn = samples if "live" in step or filling else 0, did[step]["said"]["samples"]
         check(drawn == due, f"{name}, {step}: the server generated {drawn} samples, not {due}")
-    cpu = {step: 1000 * did[step]["cpu"] / samples for step in STEPS}
+    cpu: dict[str, float] = {step: 1000 * did[step]["cpu"] / samples for step in STEPS}
     return {
         "samples": samples / order["questions"],
         **{f"bare {how}": cpu[f"bare {how}"] for how in ("live", "stored")},

@@ -57,6 +57,10 @@ class World(Protocol):
         """Next thoughts after which it can, and plausible ones after which it cannot."""
         ...
 
+    def right(self, inputs: Inputs, candidate: Any) -> Check:
+        """Whether a whole solution is one."""
+        ...
+
 
 # --- Game of 24 -------------------------------------------------------------------------------------------------------
 
@@ -183,6 +187,10 @@ class Hidden:
         self.signature, self.check, self.depth = task.signature, task.check, task.depth
         self._gold = {one.question: one.answer for one in task.test}
         self.questions = list(self._gold)
+
+    def right(self, inputs: Inputs, candidate: Any) -> Check:
+        """Whether it is the one solution."""
+        return Check(self._gold[inputs["question"]] == candidate)
 
     def alive(self, question: str, partial: str) -> bool:
         """There is one solution."""

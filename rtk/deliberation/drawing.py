@@ -70,7 +70,8 @@ def _cost(row: Row, place: int, of: int, layout: Layout) -> float:
     """The lines of a row; the first of several siblings takes one more, for the others, and the last gives it back."""
     if row.depth and not layout.holds(row.depth):
         return math.inf
-    return len(_said(row, INDENT * row.depth, layout)) + (of > 1) * ((place == 0) - (place == of - 1))
+    own = 1 if layout.most == 1 and not row.led else len(_said(row, INDENT * row.depth, layout))
+    return own + (of > 1) * ((place == 0) - (place == of - 1))
 
 
 def _lines(row: Row, branch: str, below: str, layout: Layout) -> Iterator[tuple[str, Row | None]]:
@@ -141,14 +142,17 @@ def _above(told: Why, width: int, lines: int) -> list[str]:
         return []
     rest = wrapped(f"{told.rest}: {_ends(told.fates)}", width, 2) if told.fates else []
     room = lines - len(rest) - 2
+    first, last = (room + 1) // 2 - 1, room // 2
+    if len(told.led) <= room:
+        first, last = len(told.led), 0
+    led = [*enumerate(told.led[:first], 1), *list(enumerate(told.led, 1))[len(told.led) - last :]]
+    parts: list[list[str]] = []
     for most, beside in ((2, 2), (1, 2), (1, 1), (1, 0)):
-        parts = [_reason(number, one, width, most, beside) for number, one in enumerate(told.led, 1)]
-        if sum(map(len, parts)) <= room:
+        parts = [_reason(number, one, width, most, beside) for number, one in led]
+        if sum(map(len, parts)) <= room - (last > 0):
             break
-    else:
-        last, first = (room - 1) // 2, room - 1 - (room - 1) // 2
-        between = f"   … {counted(len(parts) - first - last, 'step')} between"
-        parts = [*parts[:first], [between], *parts[-last:]]
+    if last:
+        parts.insert(first, [f"   … {counted(len(told.led) - first - last, 'step')} between"])
     return [told.title, *(line for part in parts for line in part), *rest, ""]
 
 

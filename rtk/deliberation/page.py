@@ -45,7 +45,9 @@ def page(root: Drawable, steps: int | None, characters: int | None) -> Markup:
     above = _above(why(row)) if large else None
     drawn = _drawn(row, Page(None if characters is None else max(0, characters), large))
     # by these classes JupyterLab knows not to read "$3 and $4" as a formula
-    return element("div", above, drawn, class_="rtk-deliberation tex2jax_ignore mathjax_ignore", style="line-height:1.5")
+    return element(
+        "div", above, drawn, class_="rtk-deliberation tex2jax_ignore mathjax_ignore", style="line-height:1.5"
+    )
 
 
 # --- the tree ---
@@ -63,7 +65,7 @@ def _drawn(row: Row, page: Page) -> Markup:
     items = _items(row, page)
     if items:
         inside.append(element("ul", *items, style=_LIST))
-    said = _line(row, glimpses)
+    said = _line(row, glimpses, _inside(row) if page.large and row.rows and not row.led else None)
     if not inside:
         return said
     return element("details", element("summary", said), *inside, open=row.led, style=_hanging(row.depth))
@@ -89,11 +91,17 @@ def _hanging(depth: int) -> str | None:
     return _HANGING if depth else None
 
 
-def _line(row: Row, glimpses: list[str]) -> Markup:
-    """What became of it, in a sign and in a word; what it is, and says; its numbers."""
+def _inside(row: Row) -> Markup:
+    """How many steps a folded row holds, and what became of them."""
+    many = sum(one.size for one in row.rows)
+    return element("small", f" · {many:,} within: ", _ends(fates(within(row.rows)), reasons=False))
+
+
+def _line(row: Row, glimpses: list[str], inside: Markup | None) -> Markup:
+    """What became of it, in a sign and in a word; what it is, and says; its numbers; what it holds."""
     state = row.step.state
     sign = element("span", MARKS.get(state, "·"), aria_hidden="true")
-    said = fragment(sign, element("small", f" {state}"), *_said(row, glimpses), _numbers(row))
+    said = fragment(sign, element("small", f" {state}"), *_said(row, glimpses), _numbers(row), inside)
     return element("span", said, style=_FADED) if state in GIVEN_UP else said
 
 
@@ -133,14 +141,21 @@ def _glimpse(text: str, columns: int) -> str:
 
 def _above(told: Why) -> Markup:
     """Why the answer was given: a list of the steps that led to it, each with how it stood among others."""
-    items = [element("li", _reason(one)) for one in told.led]
-    if len(items) > 2 * ENDS:
-        between = element("li", element("small", f"… {counted(len(items) - 2 * ENDS, 'step')} between"))
-        items = [*items[:ENDS], between, *items[-ENDS:]]
+    many = len(told.led)
+    whole = many <= 2 * ENDS
+    lists = [_listed(told.led, 1)] if whole else [
+        _listed(told.led[:ENDS], 1),
+        element("small", f"… {counted(many - 2 * ENDS, 'step')} between"),
+        _listed(told.led[-ENDS:], many - ENDS + 1),
+    ]  # fmt: skip
     rest = element("div", element("small", f"{told.rest}: ", _ends(told.fates))) if told.fates else None
-    title = element("strong", told.title)
-    return element("div", title, element("ol", *items, style="margin:.2em 0;padding-left:2.2em"), rest,
-                   style="margin-bottom:.7em")  # fmt: skip
+    return element("div", element("strong", told.title), *lists, rest, style="margin-bottom:.7em")
+
+
+def _listed(led: list[Reason], start: int) -> Markup | None:
+    items = [element("li", _reason(one)) for one in led]
+    style = "margin:.2em 0;padding-left:2.2em"
+    return element("ol", *items, style=style, start=None if start == 1 else start) if items else None
 
 
 def _reason(one: Reason) -> Markup:
@@ -152,12 +167,12 @@ def _reason(one: Reason) -> Markup:
     return fragment(said, element("div", element("small", *between)) if told else None)
 
 
-def _ends(found: list[Fate]) -> Markup:
+def _ends(found: list[Fate], *, reasons: bool = True) -> Markup:
     """`• 5 kept, ✗ 7 pruned (impossible ×4, below 0.5 ×3)`."""
     parts: list[object] = []
     for one in found:
         sign = element("span", one.mark, aria_hidden="true")
-        parts += [", " if parts else None, sign, f" {one.said}", _groups(one)]
+        parts += [", " if parts else None, sign, f" {one.said}", _groups(one) if reasons else None]
     return fragment(*parts)
 
 

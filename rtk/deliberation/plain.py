@@ -54,7 +54,7 @@ def wrapped(text: str, width: int, most: int, tail: str = "") -> list[str]:
 
 def _shortened(line: str, width: int) -> str:
     """A line cut to a width, between words where there are several."""
-    return line if columns(line) <= width else line.rpartition(" ")[0] or _cut(line, width)
+    return line if columns(line) <= width else _line(line.split(" "), width)
 
 
 def _line(words: list[str], width: int) -> str:

@@ -65,11 +65,11 @@ class Row:
 
     def walk(self) -> Iterator[Row]:
         """The row and all within it, a row before those within it."""
-        waiting = [self]
+        waiting: list[Row] = [self]
         while waiting:
             row = waiting.pop()
             yield row
-            waiting += reversed(row.rows)
+            waiting.extend(reversed(row.rows))
 
 
 def tree(root: Drawable) -> Row:

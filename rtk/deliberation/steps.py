@@ -102,10 +102,15 @@ class Deliberation:
     def text(self, width: int = 100, lines: int = 60) -> str:
         """The tree for a terminal, at most `width` columns wide and `lines` long.
 
+        Above a tree of more than twelve rows stands why the answer was given: each step that led to it with its score,
+        how that compares, and what became of its siblings; then what became of all others, with the most frequent
+        reasons. It takes at most half of the lines.
+
         `✓` chosen, `✗` pruned or a dead end, `↩` backtracked, `•` kept, `·` open; scores and completion tokens at
-        the right; `×3` for siblings that say the same. What does not fit is counted; the chosen path and what is near
-        the root come first. Nothing a model wrote can move the cursor or colour the terminal. At least 48 columns
-        and three lines are used.
+        the right; `×3` for siblings that say the same. Siblings keep their order. What does not fit is counted, by
+        what became of it: `[+12]` for all within a step. The chosen path is shown first, then what stood beside it,
+        and what was given up last. Nothing a model wrote can move the cursor or colour the terminal. At least 48
+        columns and three lines are used.
 
         Raises:
             RTKError: steps nested more than 200 deep, or within themselves.
@@ -117,9 +122,10 @@ class Deliberation:
     def html(self, steps: int | None = 200, characters: int | None = 1000) -> str:
         """The tree for a notebook or a page: nested lists that fold, without a script or a stylesheet.
 
-        What became of a step is told by a sign and by a word. The path that was chosen is open, the rest folded; so
-        is text longer than a line. What a model wrote is escaped. It reads on a code host and in an exported or
-        untrusted notebook, too.
+        Above a tree of more than twelve rows stands why the answer was given; see `text`. What became of a step is
+        told by a sign and by a word. The path that was chosen is open, the rest folded; more than three siblings that
+        were given up are folded together, behind the others; so is text longer than a line. What a model wrote is
+        escaped. It reads on a code host and in an exported or untrusted notebook, too.
 
         Args:
             steps: the most that are shown; the chosen path and what is near the root come first, and always the

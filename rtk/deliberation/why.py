@@ -1,11 +1,11 @@
-"""Why an answer was given, as far as the tree tells: what led to it, what stood beside that, what became of the rest."""
+"""Why an answer was given, as far as the tree tells: what led to it, what stood beside it, what became of the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from rtk.deliberation.rows import GIVEN_UP, Row, counted
+from rtk.deliberation.rows import Row, counted
 from rtk.deliberation.tallies import Fate, fates, within
 
 
@@ -44,29 +44,29 @@ class Why:
 def why(root: Row) -> Why:
     """What led to the answer of a tree and what became of the rest, counted."""
     everything = list(within([root]))
-    steps = sum(times for _, times in everything)
-    led = sum(times for row, times in everything if row.led)
+    led = [row for row, _ in everything if row.led]
+    steps, ours = (sum(times for row, times in everything if row.led >= only) for only in (False, True))
     rest = fates((row, times) for row, times in everything if not row.led)
-    if led > 1 or root.step.state == "chosen":
-        title = f"Why this answer: {counted(led, 'step')} of {steps:,} led to it"
-    else:
-        title = "Why there is no answer" if root.step.state in GIVEN_UP else "What was thought"
-    reasons = [_reason(row) for row in root.walk() if row.led]
-    if all(row.led or (row.parent is root and not row.rows) for row, _ in everything) and led > 1:
+    if len(led) == 1 and root.step.state != "chosen":
+        title = "Why there is no answer" if root.given_up else "What was thought"
+        return Why(title, [], counted(steps - 1, "step"), rest)
+    if all(row.led or (row.parent is root and not row.rows) for row, _ in everything) and len(led) > 1:
         rest = []  # it is told beside the one choice that there was
-    return Why(title, reasons, f"The {'other ' if led else ''}{counted(steps - led, 'step')}", rest)
+    reasons = {id(one.row): one for row in led for one in _reasons(row)}
+    told = [reasons.get(id(row), Reason(row, "", [])) for row in led]
+    title = f"Why this answer: {counted(ours, 'step')} of {steps:,} led to it"
+    return Why(title, told, f"The other {counted(steps - ours, 'step')}", rest)
 
 
-def _reason(row: Row) -> Reason:
-    parent = row.parent
-    if parent is None:
-        return Reason(row, "", [])
-    led = [one for one in parent.rows if one.led]
-    voted = parent.step.kind == "vote" and bool(row.step.label)
-    others = [(one, one.times) for one in parent.rows if not one.led]
-    beside = fates(others, row.step.kind if voted else None) if led[0] is row else []
-    ranked = len(led) == 1 and row.times == 1 and row.step.score is not None and not voted
-    return Reason(row, _standing(row, parent) if ranked else "", beside)
+def _reasons(parent: Row) -> Iterator[Reason]:
+    """The steps within one that led to the answer; what stood beside them is told with the first."""
+    led = [row for row in parent.rows if row.led]
+    for row in led:
+        voted = parent.step.kind == "vote" and bool(row.step.label)
+        others = [(one, one.times) for one in parent.rows if not one.led] if row is led[0] else []
+        ranked = len(led) == 1 and row.times == 1 and row.step.score is not None and not voted
+        beside = fates(others, row.step.kind if voted else None)
+        yield Reason(row, _standing(row, parent) if ranked else "", beside)
 
 
 def _standing(row: Row, parent: Row) -> str:

@@ -72,7 +72,7 @@ class Evaluation:
             yield from self._voted(alive)
         self._counted(alive)
         for child in alive:
-            self._prune(child)
+            self._prune(child, resampled=in_order)
         standing = [child for child in alive if child.stands and not child.cut]
         self.search.keep(standing)
         return standing if in_order else sorted(standing, key=lambda one: -one.score)
@@ -134,10 +134,14 @@ class Evaluation:
             if child.step.score is None and child.verdict.score is not None:
                 child.score = child.verdict.score
 
-    def _prune(self, child: Thought) -> None:
-        """Give up what was valued impossible, and what scores less than is asked for."""
+    def _prune(self, child: Thought, *, resampled: bool) -> None:
+        """Give up what scores less than is asked for, and, while there is anything else, what was valued impossible.
+        Particles are resampled by the odds of that, which are never none.
+        """
         child.step.score = child.score
-        if self.tree.evaluate == "value" and self.tree.values and child.score <= 0:
+        low = self.tree.threshold is not None and child.score < self.tree.threshold
+        if self.tree.evaluate == "value" and self.tree.values and child.score <= 0 and not resampled:
             child.prune("impossible")
-        elif self.tree.threshold is not None and child.score < self.tree.threshold:
+            self.search.spare += [] if low else [child]
+        elif low:
             child.prune(f"below {self.tree.threshold:g}")

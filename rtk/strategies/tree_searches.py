@@ -49,10 +49,12 @@ def breadth_first(tree: Grower, search: Search) -> Flow:
     """A beam: level by level, the best `breadth` go on (Yao et al., 2023, algorithm 1)."""
     frontier = [search.root]
     while frontier and frontier[0].level < search.depth and not search.cut:
-        frontier = frontier if tree.steps is None else frontier[: tree.steps - search.expansions]
+        level = frontier[0].level
+        frontier = frontier[: _most(tree.steps, search, level, len(frontier))]
         if not frontier:
             return
-        frontier = (yield from tree.grown(search, frontier))[: tree.breadth]
+        alive = yield from tree.grown(search, frontier)
+        frontier = alive[: tree.breadth] or search.revived(tree.breadth, level + 1)
         for child in frontier:
             child.step.state = "kept"
 
@@ -60,7 +62,12 @@ def breadth_first(tree: Grower, search: Search) -> Flow:
 def depth_first(tree: Grower, search: Search) -> Flow:
     """The best child first, at most `breadth` of each, back from dead ends (Yao et al., 2023, algorithm 2)."""
     stack, wholes = [search.root], 0
-    while stack and not search.cut:
+    while not search.cut:
+        reach = _reach(tree.steps, search)
+        if not stack or stack[-1].level < reach:
+            stack += search.revived(1, reach)
+        if not stack:
+            return
         thought = stack.pop()
         if thought.level == search.depth:
             thought.step.state, wholes = "kept", wholes + 1
@@ -80,12 +87,18 @@ def best_first(tree: Grower, search: Search) -> Flow:
     """The best thoughts found so far go on, on whatever level, `breadth` of them side by side.
 
     It goes on from no more thoughts than a beam of that breadth would, unless `steps` says so, and ends when a whole
-    solution is the best there is. Of equals the deeper one goes first.
+    solution is the best there is. Of equals the deeper one goes first; what the steps that are left could not make
+    whole comes last.
     """
     waiting, wholes = [search.root], 0
     limit = tree.steps or 1 + tree.breadth * (search.depth - 1)
-    while waiting and not search.cut:
-        waiting.sort(key=lambda one: (-one.score, -one.level, one.turn))
+    while not search.cut:
+        reach = _reach(limit, search)
+        if all(one.level < reach for one in waiting):
+            waiting += search.revived(tree.breadth, reach)
+        if not waiting:
+            return
+        waiting.sort(key=lambda one: (one.level < reach, -one.score, -one.level, one.turn))
         if waiting[0].level == search.depth:
             waiting.pop(0).step.state = "kept"
             wholes += 1
@@ -94,7 +107,7 @@ def best_first(tree: Grower, search: Search) -> Flow:
             continue
         if _spent(limit, search):
             return
-        batch = _batch(waiting, min(tree.breadth, limit - search.expansions), search.depth)
+        batch = _batch(waiting, _most(limit, search, waiting[0].level, tree.breadth), search.depth)
         waiting = waiting[len(batch) :]
         alive = yield from tree.grown(search, batch)
         waiting += alive
@@ -112,10 +125,25 @@ def _batch(waiting: list[Thought], most: int, depth: int) -> list[Thought]:
     return batch
 
 
+def _reach(limit: int | None, search: Search) -> int:
+    """The first level from which the steps that are left can make a solution whole."""
+    return 0 if limit is None else search.depth - (limit - search.expansions)
+
+
+def _most(limit: int | None, search: Search, level: int, wanted: int) -> int:
+    """How many thoughts of a level, of so many wanted, may be gone on from: an even part of the steps that are left for
+    the levels to come; where they do not reach that far anyway, as many as there are.
+    """
+    if limit is None:
+        return wanted
+    left, levels = limit - search.expansions, search.depth - level
+    return min(wanted, -(-left // levels) if left >= levels else left)
+
+
 def particle(tree: Grower, search: Search) -> Flow:
     """Particle filtering: `breadth` partial solutions take one step each, are scored, and are resampled by the odds of
     their scores (Puri et al., 2025, arXiv:2502.01618). Chance is seeded by the inputs: the same samples, the same
-    choice.
+    choice. A value of impossible is as fallible as any: it makes the odds small and not none.
     """
     particles = [search.root] * tree.breadth
     chance = random.Random(_seed(search.inputs))

@@ -81,6 +81,7 @@ class Search:
         cut: whether a budget cut an ask short. Nothing more is asked then, so that a run under a budget consults
             nothing that the whole run does not.
         expansions: how often thoughts were asked for.
+        spare: thoughts that were given up for nothing but a value of impossible, in that order.
     """
 
     inputs: dict[str, Any]
@@ -90,6 +91,7 @@ class Search:
     found: list[Thought] = field(default_factory=list)
     cut: bool = False
     expansions: int = 0
+    spare: list[Thought] = field(default_factory=list)
     _seen: dict[Hashable, Thought] = field(default_factory=dict)
 
     def hear(self, asked: list[Candidates]) -> list[Candidates]:
@@ -126,6 +128,20 @@ class Search:
             child.step.score = child.score
             self.found.append(child)
             tell(ThoughtScored, text=child.text, score=child.score, level=child.level)
+
+    def revived(self, most: int, least: int) -> list[Thought]:
+        """Where nothing else is left: what was only valued impossible, which is no proof. At most so many of the
+        deepest level, which is `least` or a deeper one.
+        """
+        deepest = max((one.level for one in self.spare), default=0)
+        if self.cut or deepest < least:
+            return []
+        back = [one for one in self.spare if one.level == deepest][:most]
+        self.spare = [one for one in self.spare if one not in back]
+        for one in back:
+            one.step.state, one.step.reason = "open", "impossible, but nothing else is left"
+        self.keep(back)
+        return back
 
     def whole(self) -> list[Thought]:
         """Those that are whole solutions."""

@@ -158,7 +158,7 @@ def test_what_an_lm_was_asked_is_asked_bare_once():
 
 @pytest.mark.slow
 def test_overhead_is_measured_end_to_end(tmp_path):
-    """A small run: the server counted every sample, nothing was drawn from the store, and each figure has its ratio."""
+    """A small run: the server counted every sample, none while the store was read; each figure has its measure."""
     file = tmp_path / "figures.json"
     told = run("overhead", "--quick", "--only", "predict", "vote-8-beta", "dfs", "--json", str(file))
     figures = json.loads(file.read_text())["figures"]

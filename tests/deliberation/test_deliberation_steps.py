@@ -37,6 +37,19 @@ def test_round_trip(root):
     assert Deliberation.from_dict(json.loads(json.dumps(told.to_dict()))) == told
 
 
+def test_what_is_long_deep_or_no_text_comes_back():
+    """A text of 100 kB, 200 levels, a lone surrogate and a control character; the same page before and after."""
+    odd = Step("chain", "word " * 20_000, -1.5, "chosen", "\ud800\x00\u202e", 3, "a/0/1", "\x1b[31m")
+    deep = odd
+    for level in range(199):
+        deep = Step("step", str(level), level / 7, "chosen", children=[deep, Step("check", state="dead end")])
+    told = Deliberation(Step("route", state="chosen", children=[deep, odd]))
+    again = Deliberation.from_dict(json.loads(json.dumps(told.to_dict())))
+    assert again == told
+    assert (again.text(), again.html()) == (told.text(), told.html())
+    assert len(again.chosen) == 202
+
+
 def test_walk_and_chosen():
     """Walking gives parents before children with their depth; the chosen path runs from the root down."""
     told = tree()

@@ -1,7 +1,9 @@
 """The tree as text for a terminal."""
 
+import re
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_deliberation_steps import TREES
@@ -63,12 +65,15 @@ def test_the_chosen_path_is_always_told():
     assert any("… 19 more steps" in line for line in lines)
 
 
-def test_steps_are_all_accounted_for():
+@pytest.mark.parametrize("most", [3, 20, 60, 400])
+def test_steps_are_all_accounted_for(most):
     """Shown and counted steps add up to the whole tree."""
     children = [Step("chain", f"c{i}", children=[Step("step", str(j)) for j in range(5)]) for i in range(30)]
-    lines = Deliberation(Step("vote", "v", children=children)).text(lines=20).splitlines()
-    hidden = [int(line.split("… ")[1].split()[0].replace(",", "")) for line in lines if "… " in line]
-    assert len(lines) - len(hidden) + sum(hidden) == 1 + 30 * 6
+    lines = Deliberation(Step("vote", "v", children=children)).text(lines=most).splitlines()
+    tree = lines[lines.index("") + 1 :] if "" in lines else lines
+    hidden = [int(found) for line in tree for found in re.findall(r"(?:… |\[\+)([\d,]+)", line)]
+    folds = sum("… " in line for line in tree)
+    assert len(tree) - folds + sum(hidden) == 1 + 30 * 6
 
 
 def test_model_text_cannot_touch_the_terminal():
