@@ -153,9 +153,11 @@ class Candidates(list[Candidate]):
 
     Attributes:
         cut: the end of a budget that came before the rest of them. Asking for one of those by its index raises it.
+        program: what was asked.
     """
 
     cut: BudgetSpent | None = None
+    program: Any = None
 
     def __getitem__(self, index: Any) -> Any:
         """A candidate, or a list of them for a slice."""

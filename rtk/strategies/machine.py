@@ -243,6 +243,7 @@ class Machine:
 
     def _set_out(self, wanted: AskFor, node: Node, order: Order, deliver: Deliver) -> None:
         """Set out for what was asked; a mistake in it is raised where it was yielded."""
+        deliver = _named(wanted.program, deliver)
         arrivals = None
         if wanted.each is not None or (wanted.heard is not None and watchers()):
             arrivals = Arrivals(wanted, node, order, deliver, self._branch)
@@ -350,6 +351,17 @@ class Machine:
 def _is_strategy(program: dspy.Module) -> bool:
     """Whether it can be run as a node. `rtk.Strategy` is built on this file, so it is known by what it has."""
     return hasattr(type(program), "own_budget")
+
+
+def _named(program: dspy.Module, deliver: Deliver) -> Deliver:
+    """Deliver candidates that know what was asked."""
+
+    def named(got: Any) -> None:
+        if isinstance(got, Candidates):
+            got.program = program
+        deliver(got)
+
+    return named
 
 
 def _name(node: Node) -> str:

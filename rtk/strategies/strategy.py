@@ -145,7 +145,7 @@ class Strategy(dspy.Module):
         if outcome.unused:
             told = (node.meter,) if dspy.settings.get("rtk_unheard") else node.budgets  # who only looks, charges nobody
             count_overdrawn(told, sum(max(1, len(one.addresses)) for one in outcome.unused))
-        root = outcome.deliberation or _narrated(type(self).__name__, node.asked, outcome.used)
+        root = outcome.deliberation or _narrated(self, node.asked, outcome.used)
         return predicted(
             dict(outcome.prediction.items()),
             completions=outcome.completions or [outcome.prediction],
@@ -256,11 +256,22 @@ def _abstentions(asked: Sequence[Candidates], unused: Sequence[Candidate] = ()) 
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
-def _narrated(name: str, asked: Sequence[Candidates], used: Sequence[Candidate]) -> Step:
-    """The deliberation of a strategy that tells none itself: all it was sent, and what of it was used."""
-    chosen = {id(candidate) for candidate in used}
-    children = [step_of(one, "chosen" if id(one) in chosen else "open") for candidates in asked for one in candidates]
+def _narrated(strategy: Strategy, asked: Sequence[Candidates], used: Sequence[Candidate]) -> Step:
+    """The deliberation of a strategy that tells none itself: all it was sent, by whom, and what of it was used."""
+    chosen, name = {id(candidate) for candidate in used}, type(strategy).__name__
+    who = {id(module): where.removeprefix("self.") for where, module in strategy.named_sub_modules()}
+    children = [
+        step_of(one, "chosen" if id(one) in chosen else "open", label="" if one.abstention else _role(got, who))
+        for got in asked
+        for one in got
+    ]
     return Step("route", name, label=name, state="chosen", children=children)
+
+
+def _role(got: Candidates, who: dict[int, str]) -> str:
+    """What a strategy calls the program that was asked; nothing where it has but one."""
+    several = sum("." not in where and where != "self" for where in who.values()) > 1
+    return who.get(id(got.program), "") if several else ""
 
 
 def step_of(candidate: Candidate, state: State = "open", kind: Kind = "chain", label: str = "") -> Step:

@@ -69,6 +69,8 @@ def _outcome(tree: Tree, search: Search, leaves: list[Leaf]) -> Outcome:
     if not leaves:
         root.state, root.reason = "dead end", "no thought was found"
         return Outcome(tree._nothing(), deliberation=root)
+    if tree.steps is not None and search.expansions >= tree.steps and not search.whole():
+        root.reason = f"ended after {search.expansions} steps"
     found: Vote | None = None
     chosen = leaves[0]
     if tree.answered_by == "consistent":
