@@ -83,7 +83,7 @@ def _outcome(tree: Tree, search: Search, leaves: list[Leaf]) -> Outcome:
     return Outcome(
         first,
         used=[*chosen.thought.path, *([chosen.final] if chosen.final is not None else [])],
-        completions=_distinct([first, *others], name, tree.distinct)[: max(tree.top, 1)],
+        completions=_distinct([first, *others], name, tree.distinct, tree.top),
         deliberation=root,
         confidence=proportion(len(found.voters), found.votes) if found is not None and found.votes else None,
         vote=found,
@@ -106,10 +106,12 @@ def _choose(chosen: Leaf, search: Search) -> None:
             step.state = "chosen"
 
 
-def _distinct(predictions: list[dspy.Prediction], name: str, loosely: bool) -> list[dspy.Prediction]:
-    """One of those that answer the same, or nearly the same; the first."""
+def _distinct(predictions: list[dspy.Prediction], name: str, loosely: bool, most: int) -> list[dspy.Prediction]:
+    """One of those that answer the same, or nearly the same, the first; so many at most."""
     kept: list[dspy.Prediction] = []
     for one in predictions:
+        if len(kept) == most:
+            break
         said = one.get(name, None)
         if not any(equal(said, other.get(name, None), "similar" if loosely else "auto") for other in kept):
             kept.append(one)

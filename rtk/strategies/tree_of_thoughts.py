@@ -42,6 +42,10 @@ class TreeOfThoughts(Strategy):
     * `search="best_first"`: the best thoughts found so far go on, on whatever level, `breadth` side by side.
     * `search="particle"`: `breadth` partial solutions take a step each and are resampled by their scores.
 
+    A value of impossible may be wrong: where nothing else is left, what was given up for it alone is gone on from (by
+    bfs on its own level), and particles only make its odds small. A `threshold` above 0 makes it final. `steps` are
+    shared out so that a solution becomes whole within them where it can.
+
     Where no thought stands, nothing is answered: every field is None. A budget that ends during the search leaves the
     best thought found as the answer.
 

@@ -19,6 +19,8 @@ COMMANDS = (
     "replay_rate",
     "top_up",
     "torture",
+    "tree_search",
+    "tree_wall_clock",
 )
 
 
