@@ -237,7 +237,8 @@ def ordering(world: str, points: Points) -> list[Goal]:
     dearest = points["vote-64"].cost if "vote-64" in points else 0
     trees = [name for name in points if name.startswith("bfs") and points[name].cost <= dearest]
     tree = max(trees, key=lambda name: points[name].success, default="no tree")
-    return [more("vote-16", "chain", "vote of 16 than one chain"), more("vote-64", "chain", "vote of 64 than one chain"),
+    return [more("vote-16", "chain", "vote of 16 than one chain"),
+            more("vote-64", "chain", "vote of 64 than one chain"),
             more(tree, "vote-64", "a beam of no more calls than the vote of 64"),
             more("bfs-5", "bfs-1", "a beam of 5 than of 1")]  # fmt: skip
 

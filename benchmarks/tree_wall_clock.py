@@ -7,8 +7,8 @@ texts, so they search the same tree. The server counts the HTTP requests and the
 starts cold: a new LM and a new store in every run; only what is imported and made once in a process is not counted.
 
 Contenders, breadth-first, one value for each thought, in interleaved rounds:
-- thoughts proposed as one list (66 requests at depth 3, breadth and branching 5): the published loop (Yao et al., 2023),
-  one request after the other; the same with `asyncio.gather` and a barrier between proposing and valuing; a bare
+- thoughts proposed as one list (66 requests at depth 3, breadth and branching 5): the published loop (Yao et al.,
+  2023), one request after the other; the same with `asyncio.gather` and a barrier between proposing and valuing; a bare
   pipelined search, each thought valued as soon as its proposals came; rtk with `proposals="list"`, also with a final
   request for the answer;
 - thoughts proposed by samples of their own, from a server that honours n: rtk; and from one that gives one choice a
@@ -17,8 +17,9 @@ Contenders, breadth-first, one value for each thought, in interleaved rounds:
 
 The bare ones are aiohttp and no more; they read a reply by splitting it.
 
-Goals: rtk at most 1.15 × (depth × 2 × latency), and with a final request 1.15 × (depth × 2 × latency + latency), with no
-more requests than the published loop (and that final one); with lognormal latencies at most 1.05 × the pipelined one.
+Goals: rtk at most 1.15 × (depth × 2 × latency), and with a final request 1.15 × (depth × 2 × latency + latency), with
+no more requests than the published loop (and that final one); with lognormal latencies at most 1.05 × the pipelined one
+of the same round.
 """
 
 from __future__ import annotations
@@ -190,7 +191,8 @@ def rtk_tree(proposals: str, separator: str | None = "\n") -> bench.Make:
 
         import rtk
 
-        folder, shape = settings["environment"]["folder"], [settings[name] for name in ("branching", "breadth", "depth")]
+        folder = settings["environment"]["folder"]
+        shape = [settings[name] for name in ("branching", "breadth", "depth")]
 
         def work(order: dict[str, Any]) -> Any:
             lm = rtk.LM(
@@ -340,7 +342,8 @@ def report(options: Any, figures: Figures, absent: dict[str, str], pythons: dict
             row += [bench.spread(figures.get(f"first {name}", "wall"), ".3f")] if how == "constant" else []
         made.rows.append([*row, f"{1000 * bench.middle(figures.get(f'constant {name}', 'cpu')):.0f}"])
     made.notes = [bench.versions({**pythons, "dspy": sys.executable}),
-                  "one choice a request: which of its choices comes first is chance, so trees may differ there"]  # fmt: skip
+                  "one choice a request: which of the choices comes first is chance, so trees may differ there",
+                  ]  # fmt: skip
     made.goals = goals(options, figures)
     return made
 

@@ -44,6 +44,8 @@ def _plain_character(character: str) -> str:
 def bare(text: str) -> str:
     """A text without blanks and pairs of delimiters around it."""
     text = text.strip()
+    if text[:1].isalnum():  # as most texts: no delimiter begins so
+        return text
     for _ in range(MOST_DRESSES):
         inner = next((found for dress in DRESSES if (found := _inside(text, *dress)) is not None), None)
         if inner is None:

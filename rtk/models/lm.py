@@ -250,8 +250,17 @@ class LM(dspy.LM):
         start: int = 0,
         count: int = 1,
         stream: Stream | None = None,
+        request: Request | None = None,
     ) -> Ask:
         """An ask for samples `start` … `start + count - 1` of a request, in a stream (the current one by default).
+
+        Args:
+            messages: what is said.
+            options: sampling parameters.
+            start: the first index.
+            count: how many.
+            stream: where they are drawn.
+            request: what `request` makes of these messages and options, where that is known.
 
         Raises:
             UnsupportedParameter: for a field that would not reach the model.
@@ -264,7 +273,7 @@ class LM(dspy.LM):
         merged = {**self.kwargs, **options}
         refuse_dropped(merged)
         keep = bool(merged.get("cache", True)) and self.cache and self._source.keep
-        request = self.request(messages, {k: v for k, v in merged.items() if k not in OWN})
+        request = request or self.request(messages, merged)
         where = (stream or current_stream()).apart(rollout_id(merged.get("rollout_id")))
         return Ask(
             self._source, request, addresses(request, where, start, int(count)), self._ceiling(request),
@@ -274,7 +283,8 @@ class LM(dspy.LM):
     def request(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Request:
         """The request that these messages and options make with this model."""
         name = "embedded" if embedded.is_embedded(self.model) else self.model
-        given = {"temperature": self._temperature, **{k: value for k, value in options.items() if value is not None}}
+        given = {k: value for k, value in options.items() if value is not None and k not in OWN}
+        given = {"temperature": self._temperature, **given}
         if name == "embedded":
             given = embedded.options(given)
         return Request.of(name, messages, given, self._source.identity)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,6 +25,11 @@ class Call:
     def __init__(self, module: dspy.Module, inputs: dict[str, Any]) -> None:
         self._listeners, self._id = _listeners(module), uuid.uuid4().hex
         _fire(self._listeners, "on_module_start", call_id=self._id, instance=module, inputs={"kwargs": inputs})
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -56,13 +61,10 @@ class Calls:
             with self.current():
                 self._calls.append(Call(module, inputs))
 
-    @contextmanager
-    def current(self) -> Iterator[None]:
+    def current(self) -> AbstractContextManager[None]:
         """What is called inside is called by the predictor."""
-        with ExitStack() as stack:
-            for call in self._calls:
-                stack.enter_context(call.current())
-            yield
+        heard = [call for call in self._calls if call.heard]
+        return heard[-1].current() if heard else nullcontext()
 
     def lm_starts(self, lm: Any, messages: list[dict[str, Any]], options: dict[str, Any]) -> None:
         """The draw begins. A wrapped LM tells its own listeners."""

@@ -9,6 +9,7 @@ from typing import Any
 import dspy
 
 from rtk.errors import StrategyError
+from rtk.strategies.questions import predictors_of
 
 _GOLD = ("example", "gold", "gold_example")
 
@@ -87,7 +88,7 @@ class Inputs(Mapping[str, Any]):
 
 def _declared(program: dspy.Module) -> tuple[set[str], set[str]]:
     """The names that a program takes, as far as it says so, and those that it puts out."""
-    signatures: list[Any] = [predictor.signature for _, predictor in program.named_predictors()]
+    signatures: list[Any] = [predictor.signature for predictor in predictors_of(program)]
     taken = {name for signature in signatures for name in signature.input_fields}
     put_out = {name for signature in signatures for name in signature.output_fields}
     return taken | _needed(program), put_out

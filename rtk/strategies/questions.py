@@ -10,6 +10,29 @@ from rtk.errors import StrategyError
 from rtk.strategies.sampling import predictor_of
 
 
+def predictors_of(program: dspy.Module) -> list[dspy.Predict]:
+    """The predictors of a program, each once, in the order in which it holds them.
+
+    As `program.predictors()`, which takes ever longer: it looks through the history of every module.
+    """
+    found: dict[int, dspy.Predict] = {}
+    seen: set[int] = set()
+    waiting: list[Any] = [program]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dspy.Predict):
+            found[id(one)] = one
+        elif isinstance(one, dspy.Module) and id(one) not in seen:
+            seen.add(id(one))
+            inside = [value for name, value in vars(one).items() if name not in ("history", "callbacks")]
+            waiting += reversed(inside)
+        elif isinstance(one, (list, tuple)):
+            waiting += reversed(one)
+        elif isinstance(one, dict):
+            waiting += reversed(one.values())
+    return list(found.values())
+
+
 def signature_of(module: dspy.Module) -> Any:
     """The signature that a module answers, without reasoning: its own, else its first predictor's inputs and its last
     one's outputs.
@@ -20,7 +43,7 @@ def signature_of(module: dspy.Module) -> Any:
     own, predictor = getattr(module, "signature", None), predictor_of(module)
     if predictor is not None or isinstance(own, type):
         return without_reasoning(predictor.signature if predictor is not None else own)
-    signatures: list[Any] = [one.signature for _, one in module.named_predictors()]
+    signatures: list[Any] = [one.signature for one in predictors_of(module)]
     if not signatures:
         raise StrategyError(
             f"{type(module).__name__} has no predictors, so nobody knows what it answers",

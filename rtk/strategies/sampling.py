@@ -96,7 +96,8 @@ class Sampling:
     def ask(self, start: int, count: int, stream: Stream) -> Ask:
         """The ask for samples `start` … of this predictor's request, in a stream."""
         self.calls.lm_starts(self.lm, self._messages, self._options)
-        return self.lm.ask(self._messages, self._options, start=start, count=count, stream=stream)
+        made = self.request
+        return self.lm.ask(self._messages, self._options, start=start, count=count, stream=stream, request=made)
 
     def early(self, ask: Ask, came: Sample | Missing) -> list[tuple[int, Candidate]]:
         """A sample that came before the others, as the candidates it is, with their indices."""

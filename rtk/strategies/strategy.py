@@ -20,6 +20,7 @@ from rtk.strategies.forecast import Forecast
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Node
 from rtk.strategies.prediction import Prediction, evidence, predicted
+from rtk.strategies.questions import predictors_of
 from rtk.strategies.settings import Settings, declared, shown
 
 _UNREAD = main_thread_config["trace"]
@@ -214,7 +215,7 @@ def no_answer(program: dspy.Module) -> dspy.Prediction:
 
 
 def _empty(program: dspy.Module) -> dspy.Prediction:
-    signatures: list[Any] = [one.signature for _, one in program.named_predictors()]
+    signatures: list[Any] = [one.signature for one in predictors_of(program)]
     return dspy.Prediction(**dict.fromkeys(name for signature in signatures for name in signature.output_fields))
 
 

@@ -14,7 +14,7 @@ from rtk.errors import BudgetSpent, StrategyError
 from rtk.strategies import tree_prompts as prompts
 from rtk.strategies.flow import Candidate, Candidates, Flow, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
-from rtk.strategies.questions import signature_of
+from rtk.strategies.questions import predictors_of, signature_of
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy, submodule
@@ -196,7 +196,8 @@ class TreeOfThoughts(Strategy):
 
     def _takes(self, name: str) -> bool:
         """Whether the module whose runs are the thoughts has such an input."""
-        return any(name in predictor.signature.input_fields for _, predictor in self.propose.named_predictors())
+        signatures: list[Any] = [one.signature for one in predictors_of(self.propose)]
+        return any(name in signature.input_fields for signature in signatures)
 
     # --- what a search asks for ---
 

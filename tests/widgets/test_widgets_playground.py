@@ -288,7 +288,7 @@ def test_a_tree_fills_in_and_then_is_there():
             playground.run()
             server.wait_for(lambda s: s.held == 2)
             server.release(1)
-            until(lambda: said(playground) == "Drawing: 1 of at least 2 samples are here.")
+            until(lambda: said(playground) == "Drawing: 1 of at least 3 samples are here.")  # it is valued at once
         ended(playground)
         assert (status(playground), headline(playground), bars(playground)) == ("done", "Answer: 42", {})
         assert "step" in story(playground)
