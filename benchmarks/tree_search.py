@@ -227,12 +227,12 @@ def report(options: Any, found: dict[str, Points]) -> Report:
 
 
 def ordering(world: str, points: Points) -> list[Goal]:
-    """The paper's ordering, as differences of success that are to lie above 0."""
+    """The paper's ordering, as questions that one solves more than the other."""
 
     def more(one: str, than: str, what: str) -> Goal:
         known = one in points and than in points
-        return Goal(f"{world}: {what}, success more", points[one].success - points[than].success if known else None,
-                    1e-9)  # fmt: skip
+        apart = sum(points[one].solved) - sum(points[than].solved) if known else None
+        return Goal(f"{world}: {what}, questions solved more", apart, 1)
 
     dearest = points["vote-64"].cost if "vote-64" in points else 0
     trees = [name for name in points if name.startswith("bfs") and points[name].cost <= dearest]
@@ -244,14 +244,14 @@ def ordering(world: str, points: Points) -> list[Goal]:
 
 
 def worst(world: str, points: Points) -> list[Goal]:
-    """For each search the upper end of the interval of its worst point, which is to reach 0."""
+    """For each search the lowest upper end of an interval among its points, which is to reach 0."""
     goals = []
     for search in SEARCHES:
         every = [against(points, name) for name in points if name.startswith(f"{search}-")]
-        low = min((one for one in every if one is not None), key=lambda one: one[2], default=None)
-        shown = "" if low is None else f" (worst point {low[0]:+.3f})"
-        goals.append(Goal(f"{world}: {search} less published bfs per call{shown}, upper end of its interval",
-                          None if low is None else low[2], 0))  # fmt: skip
+        there = [one for one in every if one is not None]
+        shown = f" (lowest point {min(mean for mean, _, _ in there):+.3f})" if there else ""
+        goals.append(Goal(f"{world}: {search} less published bfs per call{shown}, lowest upper end of an interval",
+                          min((high for *_, high in there), default=None), 0))  # fmt: skip
     return goals
 
 

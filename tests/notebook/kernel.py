@@ -11,6 +11,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 PATIENCE = 180  # seconds until a state that should come counts as lost; nothing is ever waited out
+WATCHED = "with rtk.watch(lambda event: print('arrived', flush=True), only=rtk.events.SampleArrived):\n    "
 
 
 class ThisInterpreter(KernelSpecManager):

@@ -7,7 +7,7 @@ import sys
 
 import nbformat
 import pytest
-from kernel import Kernel
+from kernel import WATCHED, Kernel
 from nbclient import NotebookClient
 
 from rtk.store import SampleStore
@@ -107,7 +107,7 @@ def test_an_interrupt_ends_the_line_and_keeps_what_was_drawn(kernel, server, sto
     """The last state says how far it came, and running the cell again draws the rest."""
     with server.hold():
         call = "measure(vote, examples, right, concurrency=2)"
-        cell = kernel.start(f"with rtk.watch(lambda event: print('arrived', flush=True)):\n    {call}")
+        cell = kernel.start(WATCHED + call)
         server.wait_for(lambda s: s.in_flight == 4)
         server.release(3)
         kernel.wait_for(cell, lambda cell: cell.printed.count("arrived") == 3)

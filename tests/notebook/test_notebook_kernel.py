@@ -1,7 +1,7 @@
 """Strategies and models in the cells of a notebook, where an event loop is running already."""
 
 import pytest
-from kernel import Kernel
+from kernel import WATCHED, Kernel
 
 from rtk.store import SampleStore
 from rtk.testing import Reply, ScriptedServer
@@ -143,9 +143,6 @@ def test_eight_samples_are_in_flight_together(kernel, server, code):
 
 
 # --- interrupts ---
-
-
-WATCHED = "with rtk.watch(lambda event: print('arrived', flush=True)):\n    "
 
 
 def interrupted(kernel, server, call):

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from kernel import PATIENCE, Kernel
+from kernel import PATIENCE, WATCHED, Kernel
 
 from rtk.testing import ScriptedServer
 
@@ -135,7 +135,7 @@ def test_an_interrupt_keeps_and_saves_what_was_drawn(folder, server, call, error
     with Kernel(folder) as kernel:
         kernel.run(live(server))
         with server.hold():
-            cell = kernel.start(f"with rtk.watch(lambda event: print('arrived', flush=True)):\n    {call}")
+            cell = kernel.start(WATCHED + call)
             server.wait_for(lambda s: s.in_flight == 4)
             server.release(3)
             kernel.wait_for(cell, lambda cell: cell.printed.count("arrived") == 3)

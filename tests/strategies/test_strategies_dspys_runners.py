@@ -81,7 +81,7 @@ CHILD = """
     lm = rtk.LM("openai/scripted", api_base=sys.argv[1], api_key="x", store=sys.argv[2], server_n=False)
     dspy.configure(lm=lm)
     try:
-        with rtk.watch(lambda event: print("arrived", flush=True)):
+        with rtk.watch(lambda event: print("arrived", flush=True), only=rtk.events.SampleArrived):
             program(question="?")
     except KeyboardInterrupt:
         print("interrupted", flush=True)
