@@ -166,8 +166,9 @@ def stored_in(folder, count):
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
 import rtk
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have its background jobs ignore it
 lm = rtk.LM("openai/scripted", api_base=sys.argv[1], api_key="any", server_n=False, concurrency=8)
 try:
     lm("question 0", n=8)
@@ -205,8 +206,9 @@ def test_an_interrupt_keeps_what_was_drawn_and_leaves_no_hang(own_store, caught)
 
 
 WRAPPED = """
-import sys
+import signal, sys
 import dspy, rtk
+signal.signal(signal.SIGINT, signal.default_int_handler)
 lm = rtk.LM.of(dspy.LM("openai/scripted", api_base=sys.argv[1], api_key="any", cache=False), concurrency=2)
 try:
     lm("question", n=8)
