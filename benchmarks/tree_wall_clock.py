@@ -9,8 +9,8 @@ starts cold: a new LM and a new store in every run; only what is imported and ma
 Contenders, breadth-first, one value for each thought, in interleaved rounds:
 - thoughts proposed as one list (66 requests at depth 3, breadth and branching 5): the published loop (Yao et al.,
   2023), one request after the other; the same with `asyncio.gather` and a barrier between proposing and valuing; a bare
-  pipelined search, each thought valued as soon as its proposals came; rtk with `proposals="list"`, also with a final
-  request for the answer;
+  pipelined search, each thought valued as soon as its proposals came; rtk with `proposals="list"`, also without a
+  store, and with a final request for the answer;
 - thoughts proposed by samples of their own, from a server that honours n: rtk; and from one that gives one choice a
   request: barrier, pipelined, rtk, and `treequest` (`pip install treequest`, here or in one of `--peers`), whose
   breadth-first search takes one thought from the root, and so has about half the nodes.
@@ -183,8 +183,8 @@ def bare(search: Search) -> bench.Make:
 # --- rtk, treequest ---------------------------------------------------------------------------------------------------
 
 
-def rtk_tree(proposals: str, separator: str | None = "\n") -> bench.Make:
-    """`rtk.TreeOfThoughts` over an `rtk.LM`, both and the store new every time."""
+def rtk_tree(proposals: str, separator: str | None = "\n", *, stored: bool = True) -> bench.Make:
+    """`rtk.TreeOfThoughts` over an `rtk.LM`, both and the store new every time; or with no store."""
 
     def make(settings: Settings) -> bench.Work:
         import dspy
@@ -197,7 +197,7 @@ def rtk_tree(proposals: str, separator: str | None = "\n") -> bench.Make:
         def work(order: dict[str, Any]) -> Any:
             lm = rtk.LM(
                 "openai/scripted", api_base=settings["root"] + "/v1", api_key="any", temperature=0.7,
-                concurrency=settings["at_once"], server_n=not settings["one_choice"],
+                concurrency=settings["at_once"], server_n=not settings["one_choice"], cache=stored,
                 store=os.path.join(folder, f"{settings['name']} {order['round']}"),
             )  # fmt: skip
             with dspy.context(lm=lm):
@@ -248,6 +248,7 @@ CONTENDERS: dict[str, tuple[str, str, str, bench.Make]] = {
     "barrier": ("bare, a barrier a stage", LIST, "", bare(barrier)),
     "pipelined": ("bare, pipelined", LIST, "", bare(pipelined)),
     "rtk": ("rtk.TreeOfThoughts", LIST, "rtk", rtk_tree("list")),
+    "rtk-unstored": ("rtk.TreeOfThoughts, no store", LIST, "rtk", rtk_tree("list", stored=False)),
     "rtk-answer": ("rtk.TreeOfThoughts, and an answer", LIST, "rtk", rtk_tree("list", None)),
     "rtk-many": ("rtk.TreeOfThoughts", MANY, "rtk", rtk_tree("independent")),
     "barrier-one": ("bare, a barrier a stage", ONE, "", bare(barrier)),
@@ -343,6 +344,7 @@ def report(options: Any, figures: Figures, absent: dict[str, str], pythons: dict
         made.rows.append([*row, f"{1000 * bench.middle(figures.get(f'constant {name}', 'cpu')):.0f}"])
     made.notes = [bench.versions({**pythons, "dspy": sys.executable}),
                   "one choice a request: which of the choices comes first is chance, so trees may differ there",
+                  "n samples: a request takes as long as the slowest of its samples, so lognormal it has another floor",
                   ]  # fmt: skip
     made.goals = goals(options, figures)
     return made
