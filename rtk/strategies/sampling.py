@@ -22,6 +22,7 @@ from rtk.models import LM, Ask, Gathered
 from rtk.samples import Missing, Sample, Stream
 from rtk.strategies.calls import Calls
 from rtk.strategies.flow import Candidate, Candidates
+from rtk.strategies.formatting import formatted
 from rtk.strategies.plain import rtk_lm
 
 _CLOSED = re.compile(r"</\w+>\s*$")  # as `dspy.XMLAdapter` ends
@@ -84,7 +85,7 @@ class Sampling:
             if isinstance(self._adapter, dspy.JSONAdapter):
                 self._adapter._prepare_response_format(self.lm, self._options, self.signature)
             self._processed = self._adapter._call_preprocess(self.lm, self._options, self.signature, self._inputs)
-            self._messages = self._adapter.format(self._processed, demos, self._inputs)
+            self._messages = formatted(self._adapter, self._processed, demos, self._inputs)
         if self._options.get("parallel_tool_calls") is not None:
             self._options.setdefault("tool_choice", "auto")
 
