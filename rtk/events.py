@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from rtk.errors import RTKError
 from rtk.samples import Address, Missing, Sample
 
 __all__ = [
@@ -283,9 +284,20 @@ def watch(
     ...     pass  # run a program here
     >>> list(events)
     []
+
+    Raises:
+        RTKError: for a watcher that is no function, or a kind that is no class of event.
     """
     import dspy  # here and below: it takes seconds, and the store tells nobody of anything
 
+    kinds = only if isinstance(only, tuple) else (only,)
+    if only is not None and not all(isinstance(kind, type) for kind in kinds):
+        raise RTKError(
+            f"watch(only={only!r:.60})", mend="a class of rtk.events, such as rtk.events.VoteMoved, or several"
+        )
+    for each in (watcher, parts):
+        if each is not None and not callable(each):
+            raise RTKError(f"{each!r:.60} cannot be told of anything", mend="watch(print): a function of an event")
     events = Events()
     if watcher is None and parts is None:
         watcher = events.tell

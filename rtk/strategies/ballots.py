@@ -8,7 +8,7 @@ from typing import Any
 
 import dspy
 
-from rtk.answers import FieldsVote, Vote, answer_fields, vote, vote_fields
+from rtk.answers import Abstention, FieldsVote, Vote, answer_fields, vote, vote_fields
 from rtk.deliberation import State, Step
 from rtk.errors import StrategyError
 from rtk.strategies.certainty import certainties, mean_logprob
@@ -114,7 +114,7 @@ class Ballot:
             return _checked(self.rule(answers))
         exclude = self._excluded(answers)
         if self.rule == "fields":
-            return vote_fields(answers, comparer=self.comparer, exclude=exclude)
+            return self._by_fields(answers, exclude)
         if self.rule in FREE_TEXT:
             return self._agreed(vote(answers, rule="medoid", comparer=self._meaning(), exclude=exclude), chains)
         if self.rule in QUANTITIES:
@@ -123,6 +123,16 @@ class Ballot:
             return vote(answers, rule=rule, trim=trim, comparer=self.comparer, exclude=exclude)
         rule = "majority" if weights is None else "weighted"
         return vote(answers, rule=rule, weights=weights, comparer=self.comparer, exclude=exclude)
+
+    def _by_fields(self, answers: Sequence[Any], exclude: Sequence[str]) -> Vote:
+        found = vote_fields(answers, comparer=self.comparer, exclude=exclude)
+        whole = [one for one in answers if one is not None and not isinstance(one, Abstention)]
+        if whole and not found.votes:
+            raise StrategyError(
+                f'vote="fields" on answers without fields, such as {whole[0]!r:.60}',
+                mend="give the signature several outputs, or one with fields (a pydantic object); or leave out vote=",
+            )
+        return found
 
     def _meaning(self) -> Any:
         """Which free texts are the same: as a judge has it, or by how they are written."""

@@ -16,6 +16,7 @@ from rtk.events import CandidateScored, tell
 from rtk.strategies.certainty import told_logprob
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
+from rtk.strategies.questions import chain_of
 from rtk.strategies.rewards import Rewarded, rewarded
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
@@ -83,7 +84,7 @@ class BestOfN(Strategy):
         if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
             raise StrategyError(f"threshold={threshold!r}", mend="a number, or None for all attempts")
         self.N, self.threshold, self.fail_count, self.wave = N, threshold, fail_count, wave
-        self.module = submodule(module) if isinstance(module, dspy.Module) else dspy.ChainOfThought(module)
+        self.module = submodule(chain_of(module))
         self.judge: Any = submodule(reward_fn) if isinstance(reward_fn, dspy.Module) else None
         self.by_logprob = reward_fn == "logprob"
         self.reward_fn: Any = lambda *seen: reward_fn(*seen)  # type: ignore - copies call the same one, uncopied

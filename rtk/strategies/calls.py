@@ -23,7 +23,8 @@ class Call:
     """One module call, from its start to its end; nothing where nobody listens."""
 
     def __init__(self, module: dspy.Module, inputs: dict[str, Any]) -> None:
-        self._listeners, self._id = _listeners(module), uuid.uuid4().hex
+        self._listeners = _listeners(module)
+        self._id = uuid.uuid4().hex if self._listeners else ""
         _fire(self._listeners, "on_module_start", call_id=self._id, instance=module, inputs={"kwargs": inputs})
 
     @property
@@ -56,7 +57,7 @@ class Calls:
     def __init__(self, modules: Sequence[dspy.Module], inputs: dict[str, Any]) -> None:
         self._calls: list[Call] = []
         self._lm_listeners: list[Any] = []
-        self._lm_id = uuid.uuid4().hex
+        self._lm_id = ""
         for module in modules:
             with self.current():
                 self._calls.append(Call(module, inputs))
@@ -69,6 +70,7 @@ class Calls:
     def lm_starts(self, lm: Any, messages: list[dict[str, Any]], options: dict[str, Any]) -> None:
         """The draw begins. A wrapped LM tells its own listeners."""
         self._lm_listeners = [] if lm.wrapped is not None else _listeners(lm)
+        self._lm_id = uuid.uuid4().hex if self._lm_listeners else ""
         inputs = {"prompt": None, "messages": messages, "kwargs": options}
         with self.current():
             _fire(self._lm_listeners, "on_lm_start", call_id=self._lm_id, instance=lm, inputs=inputs)

@@ -11,8 +11,8 @@ import dspy
 from rtk.deliberation import Step
 from rtk.errors import StrategyError
 from rtk.strategies.flow import Flow, Outcome, ask
-from rtk.strategies.inputs import Inputs
-from rtk.strategies.questions import signature_of, without_reasoning
+from rtk.strategies.inputs import Inputs, refuse_metric
+from rtk.strategies.questions import question, signature_of, without_reasoning
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole, declared
 from rtk.strategies.step_checks import Chain, Checks, arithmetic, check_chain, name_of, taken_apart
@@ -194,7 +194,7 @@ def _chain(on: Any, steps: Any, config: dict[str, Any]) -> Any:
         StrategyError: for a setting that reaches a predictor only.
     """
     if not isinstance(on, dspy.Module):
-        return dspy.ChainOfThought(on, **config).predict
+        return dspy.ChainOfThought(question(on), **config).predict
     found = predictor_of(on)
     for name in [*config, *(["steps"] if steps is not None and found is None else [])]:
         raise StrategyError(f"{name}= of a module", mend="set it on the module's own predictors, or in their prompts")
@@ -226,6 +226,8 @@ def _listed(checks: Any) -> list[Any] | None:
             raise StrategyError(
                 f"checks={known!r}", mend='"arithmetic", or functions (inputs, step, steps_so_far) -> Check'
             )
+        if callable(one):
+            refuse_metric("checks", one, most=3)
     return found
 
 

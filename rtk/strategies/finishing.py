@@ -9,6 +9,7 @@ from typing import Any
 import dspy
 
 from rtk.answers import answer_fields
+from rtk.errors import StrategyError
 from rtk.strategies.flow import Candidate, Flow, ask
 
 SHOWN = 8000  # characters of a chain that are shown again; of a longer one its beginning and its end
@@ -20,6 +21,8 @@ _HEADER = re.compile(r"^\s*\[\[ ## \w+ ## \]\]\s*$", re.MULTILINE)  # as `dspy.C
 def finisher(predictor: dspy.Predict) -> dspy.Predict:
     """A predictor of the answers alone, from a predictor's inputs and what was thought before the cut."""
     whole: Any = predictor.signature
+    if UNFINISHED in whole.input_fields:
+        raise StrategyError(f"finish_cut= has a field {UNFINISHED} of its own", mend="rename the signature's")
     for name in set(whole.output_fields) - set(answer_fields(whole.output_fields)):
         whole = whole.delete(name)
     told = "An earlier attempt was cut off before its end. Give the answer that it leads to, and nothing else."

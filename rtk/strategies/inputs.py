@@ -104,15 +104,16 @@ def _needed(program: dspy.Module) -> set[str]:
     return {one.name for one in found if one.kind in named and one.default is one.empty}
 
 
-def refuse_metric(name: str, verifier: Callable[..., Any]) -> None:
+def refuse_metric(name: str, verifier: Callable[..., Any], most: int = 2) -> None:
     """Refuse a function that by its parameters is a DSPy metric, which is shown the gold answer.
 
     Args:
         name: of the setting.
         verifier: the function.
+        most: parameters that one of its kind may need.
 
     Raises:
-        StrategyError: where its first parameter is `gold` or `example`, one is called `trace`, or it needs three.
+        StrategyError: where its first parameter is `gold` or `example`, one is called `trace`, or it needs more.
     """
     try:
         found = list(inspect.signature(verifier).parameters.values())
@@ -121,7 +122,7 @@ def refuse_metric(name: str, verifier: Callable[..., Any]) -> None:
     placed = [one for one in found if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     needed = [one for one in placed if one.default is one.empty]
     first = placed[0].name if placed else ""
-    if first in _GOLD or len(needed) > 2 or any(one.name == "trace" for one in found):
+    if first in _GOLD or len(needed) > most or any(one.name == "trace" for one in found):
         told = ", ".join(one.name for one in found)
         raise StrategyError(
             f"{name}= is a metric by its parameters ({told}): a verifier never sees the gold answer",

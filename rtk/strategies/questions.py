@@ -5,9 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 import dspy
+from dspy.signatures.signature import ensure_signature
 
 from rtk.errors import StrategyError
 from rtk.strategies.sampling import predictor_of
+
+
+def chain_of(on: Any) -> dspy.Module:
+    """What a strategy samples: a module as it is, a chain of thought of a signature.
+
+    Raises:
+        StrategyError: for what is neither.
+    """
+    return on if isinstance(on, dspy.Module) else dspy.ChainOfThought(question(on))
+
+
+def question(on: Any) -> Any:
+    """A signature, or its text.
+
+    Raises:
+        StrategyError: for anything else, or a text that cannot be read as one.
+    """
+    cause = None
+    if isinstance(on, str) or (isinstance(on, type) and issubclass(on, dspy.Signature)):
+        try:
+            return ensure_signature(on)
+        except (ValueError, TypeError, SyntaxError) as error:
+            cause = error
+    said = f"{on.__name__} is a class" if isinstance(on, type) else f"{on!r:.80}"
+    raise StrategyError(
+        f"{said}: neither a signature nor a module" + (f" ({cause})" if cause else ""),
+        mend="'question -> answer', a dspy.Signature, or a module such as dspy.Predict('question -> answer')",
+    ) from cause
 
 
 def predictors_of(program: dspy.Module) -> list[dspy.Predict]:

@@ -19,6 +19,9 @@ from rtk.strategies.inputs import Inputs
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.strategy import step_of
 
+WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+"""What a judge may say in place of a number."""
+
 Verifier = Callable[[Inputs, Any], "float | Check | None"]
 
 
@@ -81,7 +84,7 @@ def given(judge: dspy.Module, shown: Inputs, outputs: Mapping[str, Any]) -> dict
     """What a judge has fields for; all of it where that is not known.
 
     Raises:
-        StrategyError: where it has a field for what is withheld from verifiers.
+        StrategyError: where it has a field for what is withheld from verifiers, or one that nothing fills.
     """
     if isinstance(judge, Endpoint):
         return dict(judge.texts(shown, outputs))
@@ -89,6 +92,12 @@ def given(judge: dspy.Module, shown: Inputs, outputs: Mapping[str, Any]) -> dict
     if predictor is None:
         return seen
     signature: Any = predictor.signature
+    unknown = [name for name in signature.input_fields if name not in seen and name not in shown.withheld]
+    if unknown:
+        raise StrategyError(
+            f"the judge asks for {', '.join(unknown)}, which is neither an input of the program nor what it judges",
+            mend=f"give it input fields of these: {', '.join(seen)}",
+        )
     wanted = [name for name in signature.input_fields if name in seen or name in shown.withheld]
     return {name: seen[name] if name in seen else shown[name] for name in wanted}
 
@@ -103,6 +112,8 @@ def amount(said: Any) -> tuple[float | None, str]:
         return (float(said.ok) if said.score is None and said.ok is not None else said.score), said.reason
     if said is None or isinstance(said, bool):
         return (None if said is None else float(said)), ""
+    if isinstance(said, str) and (word := said.strip().strip(".!").casefold()) in WORDS:
+        return WORDS[word], ""
     number = read_number(said)
     if number is None:
         raise StrategyError(f"a reward of {said!r:.60} is no number", mend="return a finite number, a Check or None")
@@ -139,4 +150,4 @@ def _judge(one: Rewarded, verdicts: Candidates) -> None:
         one.amount, one.reason = verdict_of(verdict)
         if verdict.prediction is not None:
             one.judged_by.append(verdict)
-        one.failed = verdict.abstention is not None and verdict.abstention.kind == "failed"
+        one.failed = one.amount is None

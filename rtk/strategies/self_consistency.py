@@ -18,6 +18,7 @@ from rtk.strategies.consensus import Sorting, most_consistent, number_named, que
 from rtk.strategies.finishing import finish, finisher, is_cut
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
+from rtk.strategies.questions import chain_of
 from rtk.strategies.rewards import Verifier, rewarded
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
@@ -133,7 +134,7 @@ class SelfConsistency(Strategy):
         # None where it is left out: that is what a program prints of its settings
         self.exclude: Any = (exclude if isinstance(exclude, str) else list(exclude)) or None
         self.trim, self.finish_cut = trim, finish_cut or None
-        self.chain = submodule(signature) if isinstance(signature, dspy.Module) else dspy.ChainOfThought(signature)
+        self.chain: Any = submodule(chain_of(signature))
         self._check(weight, judge)
         self._equip(weight, judge)
 
@@ -148,6 +149,8 @@ class SelfConsistency(Strategy):
                                     "trimmed_mean")):  # fmt: skip
             if given is not None and rule != wanted:
                 raise StrategyError(f"{name}= with vote={rule!r}", mend=f'{name}= goes with vote="{wanted}"')
+        if isinstance(self.temperature, bool) or not isinstance(self.temperature, (int, float, type(None))):
+            raise StrategyError(f"temperature={self.temperature!r:.40}", mend="a number from 0 on")
         if self.temperature is not None and not isinstance(self.chain, dspy.ChainOfThought | dspy.Predict):
             raise StrategyError("temperature= reaches a predictor's chains", mend="set it on the module's predictors")
         if rule == "confidence" and not flat:

@@ -124,9 +124,32 @@ class Strategy(dspy.Module):
 
     def own_budget(self, inputs: dict[str, Any]) -> tuple[tuple[Budget, ...], dict[str, Any]]:
         """The budget among the inputs, where there is one, and the other inputs."""
-        if isinstance(inputs.get("budget"), Budget):
-            return (inputs["budget"],), {name: value for name, value in inputs.items() if name != "budget"}
+        given = inputs.get("budget")
+        if isinstance(given, Budget):
+            return (given,), {name: value for name, value in inputs.items() if name != "budget"}
+        if given is not None and not self._takes_budget():
+            raise StrategyError(f"budget={given!r:.40} is no budget", mend="for example budget=rtk.Budget(samples=8)")
         return (), inputs
+
+    def _takes_budget(self) -> bool:
+        """Whether `budget` is an input of the question; so it may be where the inputs are not known."""
+        signatures: list[Any] = [one.signature for one in predictors_of(self)]
+        return not signatures or any("budget" in signature.input_fields for signature in signatures)
+
+    def load_state(self, state: dict[str, Any], **options: Any) -> None:
+        """Take over a saved state.
+
+        Raises:
+            StrategyError: for that of a program with other predictors or settings.
+        """
+        missing = [name for name, _ in self.named_parameters() if name not in state]
+        if missing:
+            raise StrategyError(
+                f"the saved program has no {', '.join(missing)}",
+                mend=f"load it into a {type(self).__name__} built as the saved one was: the same kind of program, with "
+                "the settings that decide which predictors it has",
+            )
+        super().load_state(state, **options)
 
     def begin(self, inputs: dict[str, Any]) -> Flow:
         """The generator of one call."""

@@ -67,7 +67,7 @@ def _outcome(tree: Tree, search: Search, leaves: list[Leaf]) -> Outcome:
     """The answer of the best leaf, or of the most consistent ones, the others behind it."""
     root, name = search.root.step, tree._outputs[-1]
     if not leaves:
-        root.state, root.reason = "dead end", "no thought was found"
+        root.state, root.reason = "dead end", "no thought stands" if root.children else "no thought was found"
         return Outcome(tree._nothing(), deliberation=root)
     if tree.steps is not None and search.expansions >= tree.steps and not search.whole():
         root.reason = f"ended after {search.expansions} steps"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import dspy
-from dspy.signatures.signature import ensure_signature
 
 from rtk.answers import Check, Checker
 from rtk.deliberation import Step
@@ -14,7 +13,7 @@ from rtk.errors import BudgetSpent, StrategyError
 from rtk.strategies import tree_prompts as prompts
 from rtk.strategies.flow import Candidate, Candidates, Flow, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
-from rtk.strategies.questions import predictors_of, signature_of
+from rtk.strategies.questions import predictors_of, question, signature_of
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy, submodule
@@ -132,6 +131,8 @@ class TreeOfThoughts(Strategy):
         _check_one_of("answer", answer, ANSWERS)
         if search == "particle" and proposals == "list":
             raise StrategyError("particles take one step each", mend='proposals="independent"')
+        if check is not None:
+            refuse_metric("check", check)
         self.breadth, self.branching, self.depth, self.search = breadth, branching, depth, search
         self.values, self.separator, self.proposals = values, separator, proposals
         self.threshold, self.steps, self.answered_by, self.top, self.distinct = threshold, steps, answer, top, distinct
@@ -143,8 +144,9 @@ class TreeOfThoughts(Strategy):
         module = submodule(signature) if isinstance(signature, dspy.Module) else None
         flat = predictor_of(module) if module is not None else None
         asked: Any = signature
-        self._whole: Any = signature_of(module) if module is not None else ensure_signature(asked)
+        self._whole: Any = signature_of(module) if module is not None else question(asked)
         self._outputs = list(self._whole.output_fields)
+        prompts.refuse_own_names(self._whole)
         self.runs = module is not None and flat is None
         if self.separator is not None and len(self._outputs) != 1:
             raise StrategyError("separator= needs a signature with one output", mend="leave it out")

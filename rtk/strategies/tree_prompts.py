@@ -7,10 +7,27 @@ from typing import Any, Literal
 import dspy
 from dspy.signatures.signature import make_signature
 
+from rtk.errors import StrategyError
 from rtk.strategies.flow import Candidate, Candidates
 
 SCORES = {"sure": 1.0, "likely": 0.5, "maybe": 0.5, "impossible": 0.0}
 UNJUDGED = 0.5
+OWN = frozenset({"partial", "thought", "thoughts", "verdict", "choices", "best", "branching"})
+"""Names of the fields in a tree's own prompts."""
+
+
+def refuse_own_names(whole: Any) -> None:
+    """Refuse a question with fields called as the tree's own are: they would be taken for these.
+
+    Raises:
+        StrategyError: naming them.
+    """
+    taken = [name for name in whole.input_fields if name in OWN]
+    if taken:
+        raise StrategyError(
+            f"the input field {', '.join(taken)} is called as one of the tree's own",
+            mend=f"call it otherwise; a tree's prompts have {', '.join(sorted(OWN))} themselves",
+        )
 
 
 def proposal(whole: Any, listed: bool) -> Any:

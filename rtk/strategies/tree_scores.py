@@ -74,6 +74,7 @@ class Evaluation:
         for child in alive:
             self._prune(child, resampled=in_order)
         standing = [child for child in alive if child.stands and not child.cut]
+        self.search.unvalued += [child for child in alive if child.cut]
         self.search.keep(standing)
         return standing if in_order else sorted(standing, key=lambda one: -one.score)
 
@@ -121,7 +122,11 @@ class Evaluation:
     def _voted(self, alive: list[Thought]) -> Flow:
         """Votes among siblings: the share that each one has of them."""
         inputs = {**self.search.inputs, "choices": prompts.numbered([child.text for child in alive])}
-        got = self.search.hear([(yield ask(self.tree.vote, inputs, samples=self.tree.values, rollout=0))])[0]
+        try:
+            got = self.search.hear([(yield ask(self.tree.vote, inputs, samples=self.tree.values, rollout=0))])[0]
+        except BudgetSpent:  # they stand as they were proposed
+            self.search.cut = True
+            return
         found = prompts.chosen(got, len(alive))
         for place, child in enumerate(alive):
             mine = [one for number, one in found if number == place]

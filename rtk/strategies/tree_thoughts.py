@@ -82,6 +82,7 @@ class Search:
             nothing that the whole run does not.
         expansions: how often thoughts were asked for.
         spare: thoughts that were given up for nothing but a value of impossible, in that order.
+        unvalued: thoughts that a budget left without a value; they answer where nothing else does.
     """
 
     inputs: dict[str, Any]
@@ -92,6 +93,7 @@ class Search:
     cut: bool = False
     expansions: int = 0
     spare: list[Thought] = field(default_factory=list)
+    unvalued: list[Thought] = field(default_factory=list)
     _seen: dict[Hashable, Thought] = field(default_factory=dict)
 
     def hear(self, asked: list[Candidates]) -> list[Candidates]:
@@ -151,7 +153,7 @@ class Search:
         """The thoughts that may answer, the best first. Whole solutions come first; then, where `which` is `"best"`,
         the score decides, else how deep they are.
         """
-        standing = [one for one in self.found if one.stands]
+        standing = [one for one in self.found or self.unvalued if one.stands]
         if which == "best":
             return sorted(standing, key=lambda one: (one.level < self.depth, -one.score, -one.level, one.turn))
         return sorted(standing, key=lambda one: (-one.level, -one.score, one.turn))
