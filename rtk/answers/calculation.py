@@ -9,12 +9,12 @@ Nothing is evaluated but this; powers, factorials, lengths and depths are bounde
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from fractions import Fraction
 
-from rtk.answers.units import LETTERS, NO_UNIT, PREPOSITIONS, TOUCHING, head_of
+from rtk.answers.formulas import END, OVER, Token
+from rtk.answers.units import LETTERS, NO_UNIT, PREPOSITIONS, head_of
 from rtk.answers.wording import ARTICLES, BEGINNINGS, FOLDS, LISTS, NOUNS, NUMERALS, PARTS, PHRASES, POWERS, VERBS
 
 LONGEST = 200  # characters of one side of a claim
@@ -23,33 +23,11 @@ MOST_BITS = 10_000  # of a power
 LARGEST_FACTORIAL = 200
 UNIT_WORDS = 6
 
-_TOKEN = re.compile(
-    r"(?P<num>(?:[0-9]{1,3}(?:,[0-9]{2,3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2}(?![0-9a-zA-Z]))?"
-    r"|(?<![0-9])\.[0-9]+)|(?P<op>\*\*|[-+*/×÷·^!%√()])|(?P<rel>(?<![!<>:≈~=])[=≈](?![=>]))"
-    r"|(?P<word>°\s?[CF]?(?![a-zA-Z])|[^\W\d_]+(?:['’\-][^\W\d_]+)*)|(?P<other>\S)"
-)
-_TIMES, _OVER = frozenset("*×·"), frozenset("/÷")
+_TIMES = frozenset("*×·")
 
 
 class Unreadable(ValueError):
     """No calculation, or none that can be read for certain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A number, operator, relation, word or other character, and where it stands."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
-
-    def is_word(self, *words: str) -> bool:
-        """Whether it is one of some words."""
-        return self.kind == "word" and self.text.lower() in words
-
-
-END = Token("end", "", -1, -1)
 
 
 @dataclass
@@ -75,41 +53,6 @@ class Side:
     percents: int = 0
     mixed: bool = False
     first: tuple[Fraction, int] | None = None
-
-
-def tokens(line: str) -> list[Token]:
-    """A line's tokens; a number that touches letters which are no unit is none, so that `2x` is no 2."""
-    found = [Token(str(one.lastgroup), one[0], one.start(), one.end()) for one in _TOKEN.finditer(line)]
-    return [_known(found, at) for at in range(len(found))]
-
-
-def _known(found: list[Token], at: int) -> Token:
-    one, next_ = found[at], found[at + 1] if at + 1 < len(found) else END
-    before = found[at - 1] if at else END
-    if one.kind == "word" and one.text in ("x", "X"):
-        return Token("op", "×", one.start, one.end) if _opens(next_) and _closes(before) else one
-    if one.kind != "num":
-        return one
-    spoilt = before.end == one.start and (
-        (before.kind == "word" and before.text not in ("x", "X")) or before.text == "_"
-    )
-    if next_.start == one.end:
-        times = next_.text in ("x", "X") and _opens(found[at + 2] if at + 2 < len(found) else END)
-        unit = next_.text.lower() in TOUCHING or next_.text[:1] == "°" or times
-        spoilt = spoilt or (next_.kind == "word" and not unit) or next_.text == "_"
-        split = next_.text in (",", ":") and at + 2 < len(found) and found[at + 2].start == next_.end
-        spoilt = spoilt or (split and found[at + 2].kind == "num")
-    if before.end == one.start and before.text in (",", ":", ".") and at > 1 and found[at - 2].end == before.start:
-        spoilt = spoilt or found[at - 2].kind == "num"
-    return Token("other", one.text, one.start, one.end) if spoilt else one
-
-
-def _opens(token: Token) -> bool:
-    return token.kind == "num" or token.text in ("(", "-", "√")
-
-
-def _closes(token: Token) -> bool:
-    return token.kind == "num" or token.text in (")", "!", "%")
 
 
 def read(found: list[Token], start: int, stop: int) -> Side:
@@ -144,7 +87,7 @@ class _Reader:
         """The operator here, as a sign, and how many tokens it takes; an empty one where there is none."""
         here = self.look()
         if here.kind == "op":
-            sign = "×" if here.text in _TIMES else "/" if here.text in _OVER else here.text
+            sign = "×" if here.text in _TIMES else "/" if here.text in OVER else here.text
             return sign, 1
         if here.kind == "word" and here.text.lower() in BEGINNINGS:
             for words, sign in PHRASES.items():
@@ -289,7 +232,7 @@ class _Reader:
         """A number or parenthesis times the parenthesis that touches it."""
         before, here = self.tokens[self.at - 1], self.look()
         if here.text == "(" and here.kind == "op" and here.start == before.end:
-            if self.at > 1 and any(one.text in _OVER for one in self.tokens[max(0, self.at - 3) : self.at]):
+            if self.at > 1 and any(one.text in OVER for one in self.tokens[max(0, self.at - 3) : self.at]):
                 raise Unreadable("divided by a product without a sign")
             self.read.operations += 1
             return value * self.operand()

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from rtk.answers.calculation import LONGEST, Side, Token, Unreadable, read, tokens
-from rtk.answers.formulas import flat
+from rtk.answers.calculation import LONGEST, Side, Unreadable, read
+from rtk.answers.formulas import Token, divides, flat, tokens
 from rtk.answers.numbers import write_number
 from rtk.answers.units import MANY, SCALES, singular, words
+from rtk.answers.wording import BITWISE, INTEGERS, OTHER_NUMBERS, REMAINDERS, WHOLES
 
 EXACT = Fraction(1, 10**30)  # roots are known to 40 digits
 
 _ROUNDED = re.compile(r"≈|round|approx|about|roughly|nearest|estimat|almost|nearly", re.IGNORECASE)
-_OTHER_NUMBERS = re.compile(
-    r"\b(?:binary|hexadecimal|octal|modul\w+|mod|o'clock|clock|base[- ][0-9]+)\b", re.IGNORECASE
-)
 _DOUBT = re.compile(
     r"[\s,.;:)\-]{0,4}(?:(?:which|that|this|but|it|so)\s+){0,2}(?:(?:is|was|are|does|can)\s*)?(?:not\b|n't|never\b|wrong\b"
     r"|incorrect\b|false\b|impossible\b|a mistake\b|no\b(?!\.))|\s*\?",
@@ -71,7 +70,9 @@ class Claim:
         left, _, right = self.text.partition("=")
         left, right = left.strip(), right.strip()
         side = left if _calculates(left) else right if _calculates(right) else ""
-        return f"{side} is {write_number(self.value)}" if side else f"{left} is not {right}"
+        if side:
+            return f"{side} is {write_number(self.value)}"
+        return f"{left} {'is' if self.ok else 'is not'} {right}"
 
 
 def check_arithmetic(text: str) -> list[Claim]:
@@ -83,14 +84,21 @@ def check_arithmetic(text: str) -> list[Claim]:
     every sign is a claim; in `3 + 4 = 7 + 2 = 9`, sloppy but common, `3 + 4` is held against 7.
 
     What cannot be read for certain is no claim, so that no right step is called wrong: variables, anything of more
-    than 200 characters, rounded results and inputs, mixed units, other number systems, guesses that are taken back.
+    than 200 characters, rounded results and inputs, mixed units, other number systems, guesses that are taken back,
+    and what a division that is not even gives in whole things (`25 / 4 = 6 full boxes`, `25 / 4 = 6, remainder 1`).
     """
     text = flat(text)
-    return [claim for line in text.split("\n") for claim in _in_line(line)]
+    said = _Said(*(pattern.search(text) is not None for pattern in (REMAINDERS, INTEGERS, BITWISE)))
+    found = (claim for line in text.split("\n") for claim in _in_line(line, said))
+    return [claim for claim in found if not (said.bitwise and "^" in claim.text)]
 
 
 def _calculates(side: str) -> bool:
-    return bool(re.search(r"[0-9)!%°\w]\s*(?:[-+*/×÷·^!√]|%\s*of)|√|\b(?:sqrt|plus|minus|times|by|of|squared)\b", side))
+    found = tokens(side)
+    try:
+        return read(found, 0, len(found)).operations > 0
+    except Unreadable:
+        return False
 
 
 # --- claims ---
@@ -106,16 +114,25 @@ class _Relation:
     about: bool
 
 
-def _in_line(line: str) -> Iterator[Claim]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the whole text says of its arithmetic: that divisions leave a rest, drop it, or that `^` is no power."""
+
+    remainders: bool
+    integers: bool
+    bitwise: bool
+
+
+def _in_line(line: str, said: _Said) -> Iterator[Claim]:
     if not any(map(str.isdigit, line)):
         return
     found = tokens(line)
     relations = list(_relations(found))
-    foreign = _OTHER_NUMBERS.search(line) is not None and " mod " not in line
+    foreign, rounded = OTHER_NUMBERS.search(line) is not None and " mod " not in line, _ROUNDED.search(line) is not None
     for number, relation in enumerate(relations):
         begun = relations[number - 1].end if number else 0
         stop = relations[number + 1].start if number + 1 < len(relations) else len(found)
-        claim = _claim(_Place(line, found, relation, begun, stop, chained=number > 0))
+        claim = _claim(_Place(line, found, relation, begun, stop, number > 0, said, rounded))
         if claim is not None and (claim.ok or not foreign):
             yield claim
 
@@ -158,6 +175,8 @@ class _Place:
     begun: int
     stop: int
     chained: bool
+    said: _Said
+    rounded: bool
 
     def text(self, start: int, end: int) -> str:
         """What stands from one token up to another."""
@@ -321,12 +340,43 @@ def _certainly_wrong(place: _Place, start: int, left: Side, right: Side) -> bool
         return False
     if not left.operations and (left.units or right.units) and _heads(left) != _heads(right):
         return False
+    if _in_wholes(place, start, left, right):
+        return False
     off = abs(left.value - right.value)
     if place.relation.about and off <= abs(left.value) / 10:
         return False
-    if _ROUNDED.search(place.line) and off <= max(1, abs(left.value) / 20):
+    if place.rounded and off <= max(1, abs(left.value) / 20):
         return False
     return not (off <= _slack(left) or _converts(left, right) or _grouped(place, start, left, right))
+
+
+def _in_wholes(place: _Place, start: int, left: Side, right: Side) -> bool:
+    """Whether a division that is not even may be meant to give a whole number: 6 full boxes, or 6 and a remainder."""
+    spans = (start, place.relation.start), (place.relation.end, right.end)
+    left_span, right_span = (place.tokens[begin:end] for begin, end in spans)
+    if place.said.integers and (divides(left_span, sums=True) or divides(right_span, sums=True)):
+        return True
+    side, number, span = (left, right, left_span) if left.operations else (right, left, right_span)
+    if number.operations or number.percents or not divides(span, sums=False):
+        return False
+    if side.value.denominator == 1 or number.value not in (math.floor(side.value), math.ceil(side.value)):
+        return False
+    if left.units or right.units or place.said.remainders or _goes_on(place, right):
+        return True
+    near = place.tokens[start].start - LONGEST, place.tokens[right.end - 1].end + LONGEST
+    return WHOLES.search(place.line, max(0, near[0]), near[1]) is not None
+
+
+def _goes_on(place: _Place, right: Side) -> bool:
+    """Whether the sentence goes on behind the right side's number with words or a number."""
+    begun = place.relation.end
+    signed = place.tokens[begun].kind == "op"
+    for at in range(right.end if right.operations else begun + 1 + signed, len(place.tokens)):
+        if place.tokens[at].kind in ("word", "num"):
+            return True
+        if place.tokens[at].text in (".", ";", "?") and place.tokens[at : at + 2][-1].text != ".":
+            return False
+    return False
 
 
 def _percents_doubtful(left: Side, right: Side) -> bool:

@@ -1,7 +1,11 @@
-"""Words that calculate: how `plus`, `half of`, `twice`, `the sum of` and `divide … by` are read in a calculation."""
+"""Words that calculate: how `plus`, `half of`, `twice`, `the sum of` and `divide … by` are read in a calculation.
+
+And the remarks that tell how a calculation is meant: in other numbers, in whole ones, with a remainder, on bits.
+"""
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from rtk.answers.units import words
@@ -30,3 +34,21 @@ NUMERALS = {word: number for number, word in enumerate(" ".join(_SMALL).split())
     "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
 ARTICLES = words("the these those all a an his her their its your my our")
+DIVIDING = words("divided divide dividing half halve third quarter")
+OTHER_NUMBERS = re.compile(
+    r"\b(?:binary|hexadecimal|octal|modul\w+|mod|o'clock|clock|base[- ][0-9]+|overflow\w*|wrap\w* ?around"
+    r"|[0-9]+-bit)\b",
+    re.IGNORECASE,
+)
+_LANGUAGE = r"\b[Ii]n (?:C(?!\w)|Java|JavaScript|Python|Rust|Go|Ruby)(?![\w'’])"
+REMAINDERS = re.compile(r"\bremainder|\bleft[- ]?over|\bquotient", re.IGNORECASE)
+INTEGERS = re.compile(
+    r"(?i:\b(?:integer|floor|whole[- ]number|euclidean)[- ](?:division|arithmetic|quotient|math)|\btruncat|\bfloored"
+    rf"|\bint(?:eger)?s? divi)|{_LANGUAGE}"
+)
+BITWISE = re.compile(rf"(?i:\bxor|\bbit-?wise|\bexclusive[- ]or\b|⊕)|{_LANGUAGE}")
+WHOLES = re.compile(
+    r"\b(?:left|rest|spare|full|whole|complete\w*|needs?|needed|at (?:least|most)|enough|integers?|drop\w*|discard\w*"
+    r"|ignor\w+)\b|\.\.|…",
+    re.IGNORECASE,
+)

@@ -12,7 +12,7 @@ from rtk.answers import check_arithmetic
 
 MEASURED = {
     "developed on": {"precision": 0.98, "recall": 0.85, "found": 0.88},
-    "held out": {"precision": 1.0, "recall": 0.83, "found": 0.83},
+    "held out": {"precision": 1.0, "recall": 0.82, "found": 0.82},
 }
 
 
@@ -88,6 +88,51 @@ def test_what_cannot_be_read_is_no_claim(text):
     assert check_arithmetic(text) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["25 / 4 = 6, remainder 1", "25 / 4 = 6 with 1 left over", "25 / 4 = 6 full boxes", "25 ÷ 4 = 6 (rounded down)",
+     "30 students / 4 per car = 8 cars", "5 / 2 = 2 (integer division)", "25 / 4 is 6 with a remainder of 1",
+     "7 divided by 2 gives 3, leaving 1", "25/4 = 6; 1 is left", "25 ÷ 4 = 6...1", "9 / 2 = 5 (half up)",
+     "-7 / 2 = -3 (towards zero)", "8 cars = 30 students / 4 per car", "half of 25 students is 12 students",
+     "7/2 + 1 = 4 (integer division)", "In C, 7 / 2 = 3", r"\frac{25}{4} = 6 \text{ full boxes}",
+     "25 / 4 = 6\nRemainder: 1", "100 / 8 = 12 rows, 4 seats over", "Full boxes: 25 / 4 = 6", "25/4 = 6 - cut off",
+     "12 / 5 = 2 full rows = 10 seats", "30 students / 4 students per car = 8"],
+)  # fmt: skip
+def test_a_division_into_whole_things_is_not_called_wrong(text):
+    """Its quotient rounded down or up is what is meant where a unit, a remark or a remainder goes with it."""
+    assert check_arithmetic(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["25 / 4 = 6", "25 / 4 = 8 boxes", "24 / 4 = 5 full boxes", "25 × 4 = 99 full boxes", "1/2 + 1/3 = 1 cup",
+     "25 / 4 = 6.5 boxes", "25 / 4 = -6 boxes"],
+)  # fmt: skip
+def test_a_division_that_no_rounding_explains_is_wrong(text):
+    """A bare quotient, one that is off by more, an even one, and a sum stay claims."""
+    assert [claim.ok for claim in check_arithmetic(text)] == [False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0x10 + 1 = 0x11", "0x0F + 0x01 = 0x10", "0b11 + 1 = 4", "0o17 + 1 = 0o20", "16 + 1 = 0x11", "0x10 = 4 × 4",
+     "5 ^ 3 = 6 (xor)", "6 ^ 3 = 5, bitwise exclusive or", "XOR:\n5 ^ 3 = 6", "In Python, 5 ^ 3 = 6",
+     "255 + 1 = 0 (8-bit overflow)"],
+)  # fmt: skip
+def test_what_is_written_for_machines_is_no_claim(text):
+    """Hexadecimal, octal and binary numbers, `^` on bits and sums that overflow."""
+    assert check_arithmetic(text) == []
+
+
+def test_a_claim_that_holds_is_not_denied():
+    """The reason of a right claim says that it is right, however the calculation is written."""
+    texts = "3 x 4 = 12; 3(4) = 12; 17 mod 5 = 2; twice 4 = 8; 0.7 = 70%; 3 x 4 = 11"
+    reasons = [claim.reason for claim in check_arithmetic(texts.replace("; ", "\n"))]
+    assert reasons == [
+        "3 x 4 is 12", "3(4) is 12", "17 mod 5 is 2", "twice 4 is 8", "0.7 is 70%", "3 x 4 is 12",
+    ]  # fmt: skip
+
+
 def test_a_claim_says_what_is_right():
     """A claim holds its text, its exact value and a sentence for the reader."""
     (claim,) = check_arithmetic("so 3 × 14 = 41 apples")
@@ -127,7 +172,7 @@ def test_the_labelled_claims_are_judged_as_well_as_was_measured(monkeypatch):
     ["1+1=" * 25_000, "(1" * 50_000 + "=2", "1 a " * 25_000 + "= 3", "1 is " * 20_000, "\\frac{" * 16_000 + "=1",
      "\\sqrt{1}" * 12_000 + "= 1", "1 (a) " * 15_000 + "= 1", "sum of 1 and " * 8_000 + "1 = 2", "**1" * 33_000,
      "1 " * 50_000 + "= 1", "200!*" * 39 + "1 = 5", "9^999*" * 30 + "1 = 2", "2.5e99*" * 25 + "1 = 4",
-     "1/" * 90 + "1=2"],
+     "1/" * 90 + "1=2", "7/2=3 " * 16_000, "7/2=3," * 16_000, "1+1=3; " * 14_000, "0x" * 50_000 + "= 1"],
     ids=lambda text: repr(text[:8]),
 )  # fmt: skip
 def test_crafted_texts_take_no_longer_than_others(text):
