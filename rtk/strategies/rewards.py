@@ -150,4 +150,5 @@ def _judge(one: Rewarded, verdicts: Candidates) -> None:
         one.amount, one.reason = verdict_of(verdict)
         if verdict.prediction is not None:
             one.judged_by.append(verdict)
-        one.failed = one.amount is None
+        lost = verdict.abstention is not None and verdict.abstention.kind == "failed"
+        one.failed = lost or (verdict.prediction is not None and one.amount is None)

@@ -78,7 +78,7 @@ def test_a_crowd_over_a_server_that_falls_silent_loses_and_doubles_nothing(wire,
     late would be asked twice, rightly."""
     script = faults(numbered(), rate=0.1, kinds=("timeout",), seed=1)
     with ScriptedServer(script, wire=wire) as server:
-        lm = over(server, server_n=False, concurrency=64, timeout=5, num_retries=12)
+        lm = over(server, server_n=False, concurrency=64, timeout=3, num_retries=12)
         told = ask_from_everywhere(lm, [f"question {number}" for number in range(15)], 4)
         assert server.choices_served == 60
         assert server.count == 60 + script.given["timeout"] > 60

@@ -153,10 +153,10 @@ def counting(received):
 
 @pytest.mark.parametrize("search", ["bfs", "dfs"])
 @pytest.mark.parametrize(
-    ("calls", "answer"), [(0, None), (1, None), (2, "1"), (3, "1"), (4, "1 2"), (5, "1 2"), (6, "1 2 3"), (7, "1 2 3")]
+    ("calls", "answer"), [(0, None), (1, "1"), (2, "1"), (3, "1"), (4, "1 2"), (5, "1 2"), (6, "1 2 3"), (7, "1 2 3")]
 )
 def test_a_tree_that_is_cut_answers_with_the_deepest_level_it_finished(search, calls, answer):
-    """Each level is a proposal and a judgement; what is judged is the best so far."""
+    """Each level is a proposal and a judgement; what is judged is the best so far, and what is not where nothing is."""
     program = rtk.TreeOfThoughts("question -> answer", 1, 1, 3, search, separator=" ")
     with serving(counting):
         found = program(question="?", budget=rtk.Budget(calls=calls))

@@ -175,10 +175,16 @@ def test_a_judge_is_asked_like_any_predictor():
 
 
 def test_a_judge_that_makes_no_sense_gives_no_reward():
-    """It is a model, and may say anything."""
-    with serving(lambda received: chat(score="splendid") if asks(received, "score") else chain("1")):
-        found = rtk.BestOfN(SIGNATURE, 2, dspy.Predict("question, answer -> score"))(question="?")
-    assert (found.answer, labels(found)) == ("1", [None, None])
+    """It is a model, and may say anything; what cannot be read, or is no number, is none, and others decide."""
+    for score, kind in (("splendid", ": float"), ("splendid", "")):
+        script = lambda received, score=score: (  # noqa: E731
+            chat(score=score if "1" in field_of(received, "answer") else 0.5)
+            if asks(received, "score")
+            else chain("12"[received.choice])
+        )
+        with serving(script):
+            found = rtk.BestOfN(SIGNATURE, 2, dspy.Predict(f"question, answer -> score{kind}"))(question="?")
+        assert (found.answer, labels(found)) == ("2", [None, 0.5])
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4, 5])

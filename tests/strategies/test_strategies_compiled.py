@@ -88,7 +88,7 @@ def quiet():
     logging.getLogger("dspy").setLevel(logging.INFO)
 
 
-@pytest.mark.parametrize("optimize", [bootstrap, mipro, gepa])
+@pytest.mark.parametrize("optimize", [bootstrap, *(pytest.param(one, marks=pytest.mark.slow) for one in (mipro, gepa))])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_strategy_is_compiled_and_answers(name, optimize, tmp_path):
     """It keeps its settings, answers, is saved and loaded, and compiled again it draws nothing."""

@@ -94,6 +94,7 @@ def wrong(received):
     return chain(received.body["seed"] % 2, "1. 2 + 2 = 5\n2. So it is.")
 
 
+LONG = pytest.mark.slow  # of many alike, one is run each time
 SCRIPTS = {"judging": judging, "never": never, "always": always, "silent": lambda received: "no idea", "cut": cut,
            "wrong": wrong}  # fmt: skip
 scorer = lambda: dspy.Predict("question, answer -> score: float")  # noqa: E731
@@ -130,7 +131,7 @@ def within(forecast, found):
 # --- what is said and what is then asked ---
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", ["judging", *(pytest.param(one, marks=LONG) for one in SCRIPTS if one != "judging")])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_run_lies_between_the_least_and_the_most(name, script):
     """Whatever the model says; where the estimate is exact, it is met; and after the run nothing is left to draw."""
@@ -147,7 +148,7 @@ def test_a_run_lies_between_the_least_and_the_most(name, script):
     assert (after.stored, after.calls, after.dollars) == (found.spent.samples, (found.spent.calls,) * 2, (0, 0))
 
 
-@pytest.mark.parametrize("there", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("there", [2, *(pytest.param(one, marks=LONG) for one in (1, 3, 5, 7))])
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in ("chain", "steps")])
 def test_what_is_stored_narrows_it(name, there):
     """Wherever an earlier run ended: so many are stored, the next run draws so many, and lies within."""
