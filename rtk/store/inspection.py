@@ -81,8 +81,12 @@ def _check_journal(path: Path) -> None:
 
 def _check_size(database: Path) -> None:
     # SQLite takes what is shorter than a page for a new database, and then removes the log beside it (tried).
-    size, log = database.stat().st_size, _log_of(database)
-    if 0 < size < _SHORTEST_PAGE or (size == 0 and log.exists() and log.stat().st_size > 0):
+    # The log is looked at first: of a store that another thread is just beginning, the database is there before its log
+    # holds anything, while in the other order it could be empty in the one look and its log filled in the next.
+    log = _log_of(database)
+    logged = log.exists() and log.stat().st_size > 0
+    size = database.stat().st_size
+    if 0 < size < _SHORTEST_PAGE or (size == 0 and logged):
         _refuse(database, f"is cut off after {size} bytes", _RECOVER)
 
 
