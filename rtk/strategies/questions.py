@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import dspy
@@ -39,27 +40,45 @@ def question(on: Any) -> Any:
     ) from cause
 
 
-def predictors_of(program: dspy.Module) -> list[dspy.Predict]:
-    """The predictors of a program, each once, in the order in which it holds them.
+def modules_of(program: dspy.Module) -> Iterator[tuple[str, dspy.Module]]:
+    """A program and the modules within it, each once, as they are held, with where: `""`, `"judge"`, `"sides[0].a"`.
 
-    As `program.predictors()`, which takes ever longer: it looks through the history of every module.
+    As `program.named_sub_modules()`, which takes longer with every call: it looks through the history of every module.
     """
-    found: dict[int, dspy.Predict] = {}
     seen: set[int] = set()
-    waiting: list[Any] = [program]
+    waiting: list[tuple[str, Any]] = [("", program)]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, dspy.Predict):
-            found[id(one)] = one
-        elif isinstance(one, dspy.Module) and id(one) not in seen:
-            seen.add(id(one))
-            inside = [value for name, value in vars(one).items() if name not in ("history", "callbacks")]
-            waiting += reversed(inside)
-        elif isinstance(one, (list, tuple)):
-            waiting += reversed(one)
-        elif isinstance(one, dict):
-            waiting += reversed(one.values())
-    return list(found.values())
+        where, one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, dspy.Module):
+            yield where, one
+        waiting += reversed([*_held(where, one)])
+
+
+def _held(where: str, one: Any) -> Iterator[tuple[str, Any]]:
+    """What a module, a list or a mapping holds, but for what its calls leave in it; a predictor holds nothing."""
+    if isinstance(one, dspy.Predict):
+        return
+    if isinstance(one, dspy.Module):
+        inside = ((name, value) for name, value in vars(one).items() if name not in ("history", "callbacks"))
+        yield from ((f"{where}.{name}" if where else name, value) for name, value in inside)
+    elif isinstance(one, (list, tuple)):
+        yield from ((f"{where}[{place}]", value) for place, value in enumerate(one))
+    elif isinstance(one, dict):
+        yield from ((f"{where}[{key}]", value) for key, value in one.items())
+
+
+def predictors_of(program: dspy.Module) -> list[dspy.Predict]:
+    """The predictors of a program, each once, in the order in which it holds them."""
+    return [one for _, one in modules_of(program) if isinstance(one, dspy.Predict)]
+
+
+def takes(program: dspy.Module, name: str) -> bool:
+    """Whether a predictor of a program has such an input field."""
+    signatures: list[Any] = [one.signature for one in predictors_of(program)]
+    return any(name in signature.input_fields for signature in signatures)
 
 
 def signature_of(module: dspy.Module) -> Any:

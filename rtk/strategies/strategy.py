@@ -20,7 +20,7 @@ from rtk.strategies.forecast import Forecast
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Node
 from rtk.strategies.prediction import Prediction, evidence, predicted
-from rtk.strategies.questions import predictors_of
+from rtk.strategies.questions import modules_of, predictors_of, takes
 from rtk.strategies.settings import Settings, declared, shown
 
 _UNREAD = main_thread_config["trace"]
@@ -127,14 +127,9 @@ class Strategy(dspy.Module):
         given = inputs.get("budget")
         if isinstance(given, Budget):
             return (given,), {name: value for name, value in inputs.items() if name != "budget"}
-        if given is not None and not self._takes_budget():
+        if given is not None and predictors_of(self) and not takes(self, "budget"):
             raise StrategyError(f"budget={given!r:.40} is no budget", mend="for example budget=rtk.Budget(samples=8)")
         return (), inputs
-
-    def _takes_budget(self) -> bool:
-        """Whether `budget` is an input of the question; so it may be where the inputs are not known."""
-        signatures: list[Any] = [one.signature for one in predictors_of(self)]
-        return not signatures or any("budget" in signature.input_fields for signature in signatures)
 
     def load_state(self, state: dict[str, Any], **options: Any) -> None:
         """Take over a saved state.
@@ -283,7 +278,7 @@ def _abstentions(asked: Sequence[Candidates], unused: Sequence[Candidate] = ()) 
 def _narrated(strategy: Strategy, asked: Sequence[Candidates], used: Sequence[Candidate]) -> Step:
     """The deliberation of a strategy that tells none itself: all it was sent, by whom, and what of it was used."""
     chosen, name = {id(candidate) for candidate in used}, type(strategy).__name__
-    who = {id(module): where.removeprefix("self.") for where, module in strategy.named_sub_modules()}
+    who = {id(module): where for where, module in modules_of(strategy)}
     children = [
         step_of(one, "chosen" if id(one) in chosen else "open", label="" if one.abstention else _role(got, who))
         for got in asked
@@ -294,7 +289,7 @@ def _narrated(strategy: Strategy, asked: Sequence[Candidates], used: Sequence[Ca
 
 def _role(got: Candidates, who: dict[int, str]) -> str:
     """What a strategy calls the program that was asked; nothing where it has but one."""
-    several = sum("." not in where and where != "self" for where in who.values()) > 1
+    several = sum("." not in where for where in who.values()) > 2  # itself among them
     return who.get(id(got.program), "") if several else ""
 
 

@@ -13,7 +13,7 @@ from rtk.errors import BudgetSpent, StrategyError
 from rtk.strategies import tree_prompts as prompts
 from rtk.strategies.flow import Candidate, Candidates, Flow, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
-from rtk.strategies.questions import predictors_of, question, signature_of
+from rtk.strategies.questions import question, signature_of, takes
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy, submodule
@@ -186,7 +186,7 @@ class TreeOfThoughts(Strategy):
         """Search, then answer from the best branch."""
         depth: Any = self.depth(inputs) if callable(self.depth) else self.depth
         check_whole("depth", depth, 1)
-        if self.runs and depth > 1 and not self._takes("partial"):
+        if self.runs and depth > 1 and not takes(self.propose, "partial"):
             depth = 1
         root = Thought("", Step("route", "", label=f"{self.search}, depth {depth}", state="chosen"))
         search = Search(inputs, Inputs.of(self, inputs, self._outputs), depth, root)
@@ -195,11 +195,6 @@ class TreeOfThoughts(Strategy):
         except BudgetSpent:  # the prediction says so
             search.cut = True
         return (yield from concluded(self, search))
-
-    def _takes(self, name: str) -> bool:
-        """Whether the module whose runs are the thoughts has such an input."""
-        signatures: list[Any] = [one.signature for one in predictors_of(self.propose)]
-        return any(name in signature.input_fields for signature in signatures)
 
     # --- what a search asks for ---
 
@@ -223,7 +218,7 @@ class TreeOfThoughts(Strategy):
         several, search = isinstance(self.propose, list), evaluation.search
         proposer = self.propose[min(thought.level, len(self.propose) - 1)] if several else self.propose
         inputs, listed = dict(search.inputs), self.proposals == "list"
-        if not self.runs or self._takes("partial"):
+        if not self.runs or takes(self.propose, "partial"):
             inputs["partial"] = thought.text
         if listed:
             inputs["branching"] = self.branching

@@ -7,6 +7,8 @@ from typing import Any
 
 import dspy
 
+from rtk.strategies.questions import modules_of
+
 
 def unheard() -> dict[str, Any]:
     """The DSPy context in which nobody hears of anything."""
@@ -19,7 +21,7 @@ def unheard() -> dict[str, Any]:
 
 def asks_once(strategy: dspy.Module) -> bool:
     """Whether all that is asked is known before anything came: each says so where it defines its flow."""
-    inside = [one for _, one in strategy.named_sub_modules() if hasattr(type(one), "own_budget")]
+    inside = [one for _, one in modules_of(strategy) if hasattr(type(one), "own_budget")]
     return all(map(_says_so, inside))
 
 
