@@ -19,8 +19,7 @@ from rtk.strategies.arrivals import Arrivals, Deliver, Order, Shared
 from rtk.strategies.calls import Call
 from rtk.strategies.flow import Candidate, Candidates, Flow
 from rtk.strategies.prediction import Prediction, evidence
-from rtk.strategies.sampling import Sampling
-from rtk.strategies.scoring import Scoring
+from rtk.strategies.sampling import Prepared
 
 
 @dataclass(eq=False)
@@ -29,7 +28,7 @@ class Draw:
 
     order: Order
     node: Node
-    sampling: Sampling | Scoring
+    sampling: Prepared
     ask: Ask
     deliver: Deliver
     arrivals: Arrivals | None = None

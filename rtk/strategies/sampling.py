@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
@@ -48,7 +49,69 @@ def splits(predictor: dspy.Predict) -> bool:
     return plain and not decides and not DecisionState(predictor.signature, predictor.fields).types
 
 
-class Sampling:
+class Prepared:
+    """What is asked, ready to be drawn from: the half of a call before its draw, and the half behind it.
+
+    Attributes:
+        calls: the modules it is a call of, as DSPy's callbacks see them.
+        predictor: whose samples they are, where it is a predictor.
+    """
+
+    predictor: dspy.Predict | None = None
+
+    def __init__(self, modules: Sequence[dspy.Module], inputs: dict[str, Any]) -> None:
+        self.calls = Calls(modules, inputs)
+        self._early: dict[int, Candidate] = {}
+
+    def key(self) -> str:
+        """The key of the request all candidates are samples of."""
+        raise NotImplementedError
+
+    def ask(self, start: int, count: int, stream: Stream) -> Ask:
+        """The ask for samples `start` … of the request, in a stream."""
+        raise NotImplementedError
+
+    def record(self, ask: Ask, gathered: Gathered) -> None:
+        """Tell DSPy's history and its callbacks what was gathered."""
+        raise NotImplementedError
+
+    def read(self, found: Candidate, sample: Sample) -> None:
+        """Read a sample as a prediction, or as an abstention."""
+        raise NotImplementedError
+
+    def early(self, ask: Ask, came: Sample | Missing) -> list[tuple[int, Candidate]]:
+        """A sample that came before the others, as the candidates it is, with their indices."""
+        with self.calls.current():
+            for index, address in enumerate(ask.addresses):
+                if address == came.address and index not in self._early:
+                    self._early[index] = self._candidate(index, came)
+        return [(index, one) for index, one in self._early.items() if ask.addresses[index] == came.address]
+
+    def candidates(self, ask: Ask, gathered: Gathered) -> Candidates:
+        """The candidates in what was gathered, in index order."""
+        self.record(ask, gathered)
+        with self.calls.current():
+            pairs = enumerate(gathered.results)
+            found = Candidates(self._early.get(i) or self._candidate(i, result) for i, result in pairs)
+        if gathered.stopped:
+            found.cut = BudgetSpent(gathered.stopped, gathered.budget, gathered.samples)
+        self.calls.ends(next((one.prediction for one in found if one.prediction is not None), None))
+        return found
+
+    def failed(self, error: BaseException) -> None:
+        """The call failed as a whole: tell the callbacks."""
+        self.calls.ends(None, error)
+
+    def _candidate(self, index: int, result: Sample | Missing) -> Candidate:
+        where = frozenset({str(result.address)})
+        if isinstance(result, Missing):
+            return Candidate(index, abstention=Abstention("failed", str(result)), addresses=where)
+        found = Candidate(index, sample=result, seconds=result.usage.seconds, addresses=where)
+        self.read(found, result)
+        return found
+
+
+class Sampling(Prepared):
     """One predictor with its inputs, ready to be drawn from.
 
     Args:
@@ -61,10 +124,9 @@ class Sampling:
     def __init__(
         self, program: dspy.Module, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]
     ) -> None:
-        self.predictor = predictor
-        self._early: dict[int, Candidate] = {}
         self._modules = [program, predictor] if program is not predictor else [predictor]
-        self.calls = Calls(self._modules, inputs)
+        super().__init__(self._modules, inputs)
+        self.predictor = predictor
         try:
             self._prepare(predictor, inputs, config)
         except Exception as error:
@@ -100,41 +162,18 @@ class Sampling:
         made = self.request
         return self.lm.ask(self._messages, self._options, start=start, count=count, stream=stream, request=made)
 
-    def early(self, ask: Ask, came: Sample | Missing) -> list[tuple[int, Candidate]]:
-        """A sample that came before the others, as the candidates it is, with their indices."""
-        with self.calls.current():
-            for index, address in enumerate(ask.addresses):
-                if address == came.address and index not in self._early:
-                    self._early[index] = self._candidate(index, came)
-        return [(index, one) for index, one in self._early.items() if ask.addresses[index] == came.address]
-
-    def candidates(self, ask: Ask, gathered: Gathered) -> Candidates:
-        """The candidates in what was gathered, in index order."""
+    def record(self, ask: Ask, gathered: Gathered) -> None:
+        """Tell DSPy's history and its callbacks what was gathered."""
         with dspy.context(caller_modules=[*(dspy.settings.caller_modules or []), *self._modules]):
             if gathered.samples:
                 self.lm.record(ask, gathered, None, self._options)
         self.calls.lm_ends([sample.text for sample in gathered.samples])
-        with self.calls.current():
-            pairs = enumerate(gathered.results)
-            found = Candidates(self._early.get(i) or self._candidate(i, result) for i, result in pairs)
-        if gathered.stopped:
-            found.cut = BudgetSpent(gathered.stopped, gathered.budget, gathered.samples)
-        self.calls.ends(next((one.prediction for one in found if one.prediction is not None), None))
-        return found
 
-    def failed(self, error: BaseException) -> None:
-        """The call failed as a whole: tell the callbacks."""
-        self.calls.ends(None, error)
-
-    def _candidate(self, index: int, result: Sample | Missing) -> Candidate:
-        where = frozenset({str(result.address)})
-        if isinstance(result, Missing):
-            return Candidate(index, abstention=Abstention("failed", str(result)), addresses=where)
-        found = Candidate(index, sample=result, seconds=result.usage.seconds, addresses=where)
-        found.abstention = _abstains(result)
+    def read(self, found: Candidate, sample: Sample) -> None:
+        """Read a completion as the adapter does."""
+        found.abstention = _abstains(sample)
         if found.abstention is None:
-            self._parse(found, result)
-        return found
+            self._parse(found, sample)
 
     def _parse(self, found: Candidate, sample: Sample) -> None:
         output: Any = sample.text
