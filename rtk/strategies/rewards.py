@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import dspy
@@ -68,7 +69,8 @@ def rewarded(
         StrategyError: for a judge that has a field for what verifiers are not shown.
     """
     found = [Rewarded(one) for one in candidates if one.prediction is not None]
-    shown = [Inputs.of(program, inputs, _outputs(one.candidate).keys()) for one in found]
+    shown_with = cache(lambda names: Inputs.of(program, inputs, names))  # candidates of a program have the same fields
+    shown = [shown_with(frozenset(_outputs(one.candidate))) for one in found]
     if not isinstance(verifier, dspy.Module):
         for one, seen in zip(found, shown, strict=True):
             _reward(verifier, one, seen)

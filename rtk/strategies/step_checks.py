@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from rtk.answers import Check, Checker, Claim, check_arithmetic, steps, thinking
 from rtk.deliberation import Step
-from rtk.errors import RTKError, StrategyError
 from rtk.events import CheckFailed, tell
 from rtk.strategies.flow import Candidate
 from rtk.strategies.inputs import Inputs
 from rtk.strategies.strategy import step_of
+from rtk.strategies.verdicts import said, verdict
 
 StepChecker = Callable[[Mapping[str, Any], str, Sequence[str]], "Check | bool | None"]
 """A checker of steps sees a question's inputs, one step, and the steps before it."""
@@ -178,21 +178,12 @@ def check_chain(chain: Chain, shown: Inputs, checks: Sequence[Any]) -> Chain:
 
 def _failures(check: Any, where: str, shown: Inputs, *given: Any) -> list[Failure]:
     name = name_of(check)
-    try:
-        found = check(shown, *given)
-    except RTKError:
-        raise
-    except Exception as error:
-        raise StrategyError(
-            f"the check {name} raised {type(error).__name__} on {given[0]!r:.60}: {error}",
-            mend="a check takes (inputs, step, steps_so_far), whatever the step, and returns an rtk.answers.Check",
-        ) from error
+    takes = "a check takes (inputs, step, steps_so_far), whatever the step"
+    found = said(check, f"the check {name}", takes, shown, *given)
     if isinstance(found, list):
         return [Failure(where, claim.text, claim.reason) for claim in found]
-    verdict = Check(found) if found is None or isinstance(found, bool) else found
-    if not isinstance(verdict, Check):
-        raise StrategyError(f"the check {name} returned {found!r:.60}", mend="return an rtk.answers.Check")
-    return [] if verdict else [Failure(where, name, verdict.reason, verdict.score)]
+    told = verdict(found, f"the check {name}")
+    return [] if told else [Failure(where, name, told.reason, told.score)]
 
 
 def of_answers(check: Any) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rtk.answers import Check
-from rtk.errors import BudgetSpent, RTKError, StrategyError
+from rtk.errors import BudgetSpent
 from rtk.strategies import tree_prompts as prompts
 from rtk.strategies.flow import Candidates, Flow, ask
 from rtk.strategies.rewards import amount, given, verdict_of
 from rtk.strategies.tree_thoughts import Search, Thought
+from rtk.strategies.verdicts import said, verdict
 
 Tree = Any  # the `rtk.TreeOfThoughts`, which is built on this file
 
@@ -36,23 +37,11 @@ class Evaluation:
             thought.step.reason = thought.verdict.reason
 
     def _verdict(self, partial: str) -> Check:
-        """The checker's verdict; a plain True, False or None is one too."""
+        """The checker's verdict."""
         if self.tree.check is None:
             return Check(None)
-        try:
-            verdict = self.tree.check(self.search.shown, partial)
-        except RTKError:
-            raise
-        except Exception as error:
-            raise StrategyError(
-                f"the checker raised {type(error).__name__} on {partial!r:.60}: {error}",
-                mend="a checker takes (inputs, candidate), whatever the candidate, and returns an rtk.answers.Check",
-            ) from error
-        if isinstance(verdict, (bool, type(None))):
-            return Check(verdict)
-        if not isinstance(verdict, Check):
-            raise StrategyError(f"the checker returned {verdict!r:.60}", mend="return an rtk.answers.Check")
-        return verdict
+        takes = "a checker takes (inputs, candidate), whatever the candidate"
+        return verdict(said(self.tree.check, "the checker", takes, self.search.shown, partial), "the checker")
 
     # --- evaluating ---
 
@@ -108,14 +97,14 @@ class Evaluation:
             child.score, child.judged = prompts.merit(got)
             child.step.score = child.score
             return
-        said = [(verdict_of(one)[0], one) for one in got]
-        numbers = [number for number, _ in said if number is not None]
-        child.judged = tuple(one for number, one in said if number is not None)[:1]
+        told = [(verdict_of(one)[0], one) for one in got]
+        numbers = [number for number, _ in told if number is not None]
+        child.judged = tuple(one for number, one in told if number is not None)[:1]
         child.score = sum(numbers) / len(numbers) if numbers else prompts.UNJUDGED
         child.step.score = child.score
 
-    def _score(self, child: Thought, said: Any) -> None:
-        score, reason = amount(said)
+    def _score(self, child: Thought, found: Any) -> None:
+        score, reason = amount(found)
         child.score = prompts.UNJUDGED if score is None else score
         child.step.score, child.step.reason = child.score, reason or child.step.reason
 
