@@ -1,14 +1,11 @@
 """The benchmarks: their commands answer, run small, count rightly, and refuse to measure what was not done."""
 
 import json
-import subprocess
-import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
+from running import run
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 COMMANDS = (
     "adaptive_stop",
     "claims",
@@ -22,20 +19,6 @@ COMMANDS = (
     "tree_search",
     "tree_wall_clock",
 )
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    """The benchmarks' folder is on the path, as where one of them is run."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-
-def run(command, *arguments):
-    done = subprocess.run(
-        [sys.executable, FOLDER / f"{command}.py", *arguments], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def ask(server, **body):

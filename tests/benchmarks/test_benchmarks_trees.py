@@ -1,30 +1,12 @@
 """The benchmarks of trees: the worlds they search are real, everybody gets the same samples, and they run small."""
 
 import json
-import subprocess
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
+from running import run
 
 import rtk
-
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    """The benchmarks' folder is on the path, as where one of them is run."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-
-def run(command, *arguments):
-    done = subprocess.run(
-        [sys.executable, FOLDER / f"{command}.py", *arguments], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize(
