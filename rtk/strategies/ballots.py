@@ -158,7 +158,7 @@ class Ballot:
 
     def _scored(self, found: Vote, chains: Sequence[Candidate]) -> Vote:
         """The vote with the log-probabilities of the chains, where they were asked for."""
-        known = [mean_logprob(one.sample) if one.sample is not None and one.sample.logprobs else None for one in chains]
+        known = [mean_logprob(one.sample) for one in chains]
         if found.size != len(known) or all(one is None for one in known):
             return found
         return replace(found, logprobs=tuple(known))

@@ -137,10 +137,15 @@ class BestOfN(Strategy):
         if len(failed) > (self.N - 1 if self.fail_count is None else self.fail_count):
             raise StrategyError(
                 f"{len(failed)} of {len(attempts)} attempts have no reward; of the last, {failed[-1].reason}",
-                mend="reward_fn takes (inputs, prediction), whatever the prediction, and returns a number"
-                if self.judge is None
-                else "ask again: what did come is kept, and what is missing is drawn",
+                mend=self._mend_of(failed[-1]),
             )
+
+    def _mend_of(self, failed: Rewarded) -> str:
+        if self.judge is None:
+            return "reward_fn takes (inputs, prediction), whatever the prediction, and returns a number"
+        if failed.judged_by:
+            return "give the judge a number as its last output, such as 'question, answer -> score: float'"
+        return "ask again: what did come is kept, and what is missing is drawn"
 
     def _reaches(self, attempt: Rewarded) -> bool:
         return self.threshold is not None and attempt.amount is not None and attempt.amount >= self.threshold

@@ -44,8 +44,9 @@ def test_a_judge_may_say_yes_and_no():
 def test_a_judge_that_never_gives_a_number_is_an_error_and_no_choice():
     """As a function that always fails."""
     replies = [*CHAINS, {"verdict": "bad"}, {"verdict": "good"}]
-    with pytest.raises(StrategyError, match="'good' is no number"):
+    with pytest.raises(StrategyError, match="'good' is no number") as caught:
         play(rtk.BestOfN(SIGNATURE, 2, dspy.Predict("question, answer -> verdict")), replies, question="?")
+    assert "score: float" in caught.value.mend
 
 
 @pytest.mark.parametrize("name", ["thought", "partial", "thoughts", "best"])
