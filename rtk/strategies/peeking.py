@@ -7,15 +7,14 @@ from typing import Any
 
 import dspy
 
-from rtk.budget import Budget, current_budgets
+from rtk.budget import current_budgets
 from rtk.errors import BudgetSpent
 from rtk.models import NOT_DRAWN, Ask, Gathered, glimpse
-from rtk.samples import Address, current_stream
-from rtk.strategies.machine import Machine
+from rtk.samples import Address
 from rtk.strategies.nodes import Draw, Leaf, Node
 from rtk.strategies.prediction import Prediction
 from rtk.strategies.strategy import Strategy
-from rtk.strategies.unheard import asks_once, unheard
+from rtk.strategies.unheard import Twins, Unpaid, asks_once, unheard
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ def peek(strategy: Strategy, /, **inputs: Any) -> Peek:
     Raises:
         RTKError: as the call would, for a mistake in it.
     """
-    look = _Look((*current_budgets(), *strategy.own_budget(inputs)[0]))
+    look = _Look()
     with dspy.context(**unheard(), rtk_gather=look.gather):
-        machine = Machine(strategy, inputs, current_stream(), current_budgets())
+        machine = Unpaid(look.twins, strategy, inputs, current_budgets())
         leaves = machine.start()
         while leaves:  # in rounds, as under a budget: its admission goes in their order
             ahead, leaves = sorted(leaves, key=lambda leaf: leaf.order), []
@@ -68,13 +67,15 @@ def peek(strategy: Strategy, /, **inputs: Any) -> Peek:
 class _Look:
     """What was seen so far.
 
-    Args:
-        outside: budgets that are not the call's own meters. They, and any that has limits, are not charged; twins of
-            theirs are.
+    Attributes:
+        twins: of the budgets; the call's own meters are charged themselves.
+        wanted: the samples that the call needs.
+        there: those of them that are there.
+        exact: whether those are all.
     """
 
-    def __init__(self, outside: tuple[Budget, ...]) -> None:
-        self._twins = {budget: budget.twin() for budget in outside}
+    def __init__(self) -> None:
+        self.twins = Twins()
         self.wanted, self.there = set[Address](), set[Address]()
         self.exact = True
 
@@ -87,7 +88,7 @@ class _Look:
 
     def gather(self, ask: Ask, counted: bool = True) -> Gathered:
         """What an ask brings now; not counted where it rests on what was not drawn, and perhaps is never made."""
-        budgets = [self._twin(budget) for budget in ask.budgets]
+        budgets = [self.twins.of(budget) if budget.limits else budget for budget in ask.budgets]
         seen = glimpse(replace(ask, budgets=tuple(budgets)))
         self.exact = self.exact and seen.exact
         if counted:
@@ -96,11 +97,6 @@ class _Look:
         own = dict(zip(budgets, ask.budgets, strict=True))
         found = seen.gathered
         return replace(found, budget=None if found.budget is None else own[found.budget])
-
-    def _twin(self, budget: Budget) -> Budget:
-        if budget.limits and budget not in self._twins:
-            self._twins[budget] = budget.twin()
-        return self._twins.get(budget, budget)
 
 
 def _undrawn(node: Node) -> bool:

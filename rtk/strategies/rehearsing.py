@@ -23,7 +23,7 @@ from rtk.answers import Abstention
 from rtk.budget import Budget, Cost, admit, admit_call, refund_call, settle
 from rtk.errors import BudgetSpent
 from rtk.models import NOT_DRAWN, Ask, Expected, Gathered, Outlook, known
-from rtk.samples import Address, Missing, Sample, Usage, current_stream
+from rtk.samples import Address, Missing, Sample, Usage
 from rtk.strategies.flow import Candidate, Candidates
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Draw, Leaf, Node, Rollout
@@ -31,7 +31,7 @@ from rtk.strategies.plain import rtk_lm
 from rtk.strategies.sampling import Sampling
 from rtk.strategies.settings import Settings
 from rtk.strategies.stand_ins import StandIns, World, holds
-from rtk.strategies.unheard import unheard
+from rtk.strategies.unheard import Twins, Unpaid, unheard
 
 MOST_CALLS = 5000
 """Asks after which a rehearsal is given up: what goes on until something is good enough has no end in a bad world."""
@@ -71,19 +71,22 @@ class Stage:
 
     Attributes:
         stand_ins: the stand-ins made.
-        limits: the units that a budget limits.
+        twins: of the budgets.
         notes: what is not known, or assumed.
     """
 
     def __init__(self, world: World, outlook: Outlook) -> None:
-        self.stand_ins, self.limits, self.notes = StandIns(world), set[str](), outlook.notes
+        self.stand_ins, self.twins, self.notes = StandIns(world), Twins(), outlook.notes
         self._world, self._outlook = world, outlook
-        self._twins: dict[Budget, Budget] = {}
-        self._ours = set[Budget]()
         self._made: dict[Address, dict[str, Any]] = {}
         self._paid = set[Address]()
         self._tally = Tally()
         self._busy = 0.0
+
+    @property
+    def limits(self) -> set[str]:
+        """The units that a budget limits."""
+        return self.twins.limits
 
     def run(self, strategy: Any, inputs: dict[str, Any], budgets: tuple[Budget, ...]) -> Tally:
         """Rehearse one question.
@@ -94,7 +97,7 @@ class Stage:
         self._tally, self._busy = Tally(), 0.0
         with dspy.context(**unheard(), **self._lm(), rtk_gather=self.gather):
             try:
-                self._drive(_Rehearsed(self, strategy, inputs, tuple(map(self.twin, budgets))))
+                self._drive(_Rehearsed(self, strategy, inputs, budgets))
             except Exception as error:
                 if not self.stand_ins.made:
                     raise
@@ -108,16 +111,6 @@ class Stage:
     def note(self, text: str) -> None:
         """Note what is not known, or assumed; once."""
         self.notes[text] = None
-
-    def twin(self, budget: Budget) -> Budget:
-        """What is charged in place of a budget."""
-        if budget in self._ours:
-            return budget
-        if budget not in self._twins:
-            self._twins[budget] = made = budget.twin()
-            self._ours.add(made)
-            self.limits |= budget.limits.keys()
-        return self._twins[budget]
 
     def _lm(self) -> dict[str, Any]:
         """The model in use: of one that is not rtk's, what looks like it and is never asked."""
@@ -202,7 +195,7 @@ class Stage:
         self, ask: Ask, there: Mapping[Address, Any]
     ) -> tuple[dict[Address, Expected | None], BudgetSpent | None, list[Expected]]:
         """The samples that budgets admit, in order, the end of the one that admits no more, and those to be drawn."""
-        own = {self.twin(budget): budget for budget in ask.budgets}
+        own = {self.twins.of(budget): budget for budget in ask.budgets}
         budgets, expected = tuple(own), self._expected(ask, there)
         admitted: dict[Address, Expected | None] = {}
         drawn = []
@@ -300,17 +293,14 @@ class Stage:
         return sampling, sampling.ask(0, 1, leaf.stream)
 
 
-class _Rehearsed(Machine):
-    """A machine whose strategies are instrumented copies, and whose budgets are twins."""
+class _Rehearsed(Unpaid):
+    """A machine whose strategies are instrumented copies."""
 
     def __init__(self, stage: Stage, strategy: Any, inputs: dict[str, Any], budgets: tuple[Budget, ...]) -> None:
         self._stage = stage
-        super().__init__(strategy, inputs, current_stream(), budgets)
+        super().__init__(stage.twins, strategy, inputs, budgets)
 
     def _begun(self, node: Node, inputs: dict[str, Any]) -> Node:
-        own, _ = node.strategy.own_budget(inputs)
-        if own:
-            inputs = {**inputs, "budget": self._stage.twin(own[0])}
         node.strategy = _instrumented(node.strategy, self._stage)
         return super()._begun(node, inputs)
 

@@ -161,9 +161,7 @@ class Strategy(dspy.Module):
         """What a finished generator returned, as a prediction with its evidence."""
         outcome = self._outcome(node, value)
         self._refuse_silence(node, outcome.prediction)
-        if outcome.unused:
-            told = (node.meter,) if dspy.settings.get("rtk_unheard") else node.budgets  # who only looks, charges nobody
-            count_overdrawn(told, sum(max(1, len(one.addresses)) for one in outcome.unused))
+        count_overdrawn(node.budgets, sum(max(1, len(one.addresses)) for one in outcome.unused))
         root = outcome.deliberation or _narrated(self, node.asked, outcome.used)
         return predicted(
             dict(outcome.prediction.items()),
