@@ -4,9 +4,38 @@ Floor 1: pure; imports the ground only.
 Knows no model, no task and no prediction.
 """
 
+from rtk.statistics.calibrating import Bin, Calibration, calibration
+from rtk.statistics.differences import difference
 from rtk.statistics.estimates import Estimate
+from rtk.statistics.frontier import on_frontier, pareto
+from rtk.statistics.means import mean
+from rtk.statistics.multiple import holm
 from rtk.statistics.paired import mcnemar, paired_difference
 from rtk.statistics.passing import pass_at_k
+from rtk.statistics.powers import Power, power
 from rtk.statistics.proportions import proportion
+from rtk.statistics.resampling import bootstrap
+from rtk.statistics.selecting import best_of_k, majority_at_k
+from rtk.statistics.signs import p_value
 
-__all__ = ["Estimate", "mcnemar", "paired_difference", "pass_at_k", "proportion"]
+__all__ = [
+    "Bin",
+    "Calibration",
+    "Estimate",
+    "Power",
+    "best_of_k",
+    "bootstrap",
+    "calibration",
+    "difference",
+    "holm",
+    "majority_at_k",
+    "mcnemar",
+    "mean",
+    "on_frontier",
+    "p_value",
+    "paired_difference",
+    "pareto",
+    "pass_at_k",
+    "power",
+    "proportion",
+]
