@@ -7,6 +7,7 @@ Knows no model: what is drawn, and when, is decided above.
 from rtk.store.claims import Claims
 from rtk.store.disk import TextDisk
 from rtk.store.exchange import Merged, Verified, verified
+from rtk.store.frames import rows_of
 from rtk.store.ingest import Ingested
 from rtk.store.overview import Held, Tally
 from rtk.store.paths import default_path, size_of, whole_path
@@ -27,6 +28,7 @@ __all__ = [
     "current_recording",
     "default_path",
     "recording",
+    "rows_of",
     "size_of",
     "verified",
     "whole_path",

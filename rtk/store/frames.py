@@ -32,11 +32,11 @@ def rows_of(table: Any) -> list[Row]:
 
 
 def _of_frame(table: Any) -> Iterable[Mapping[Any, Any]]:
-    if hasattr(table, "columns") and hasattr(table, "to_dict"):
-        return table.to_dict("records")
-    for method in ("to_dicts", "to_pylist"):  # polars and Arrow
+    for method in ("to_dicts", "to_pylist"):  # polars, whose `to_dict` is another one, and Arrow
         if hasattr(table, method):
             return getattr(table, method)()
+    if hasattr(table, "columns") and hasattr(table, "to_dict"):
+        return table.to_dict("records")
     rows = list(table) if isinstance(table, Iterable) and not isinstance(table, Mapping | bytes) else None
     if rows is None or not all(isinstance(row, Mapping) for row in rows):
         raise StoreError(f"{type(table).__name__} is no table of samples", mend=f"pass {_KINDS}")

@@ -111,5 +111,6 @@ ARITHMETIC = Family(
     signature=Arithmetic,
     draw=draw,
     comparer="numeric",
+    answer_type="int",
     explain=explain,
 )

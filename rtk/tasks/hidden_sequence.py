@@ -20,6 +20,8 @@ Levels:
     3. four numbers, each from one or two before.
     4. five numbers, clues in any order and direction, the one to start from described rather than given.
     5. four numbers, none given: only how they hang together and what they add up to.
+    6. four numbers, and sentences that can be read in several ways; the thoughts of a tree are readings, see
+       `ambiguous.py`.
 
 Every sequence is unique, proved by exhaustive search within the bounds that the question states.
 """
@@ -59,7 +61,7 @@ def draw(level: int, seed: int, index: int) -> Item:
         gold, clues = _written(level, rng)
         puzzle = Puzzle(len(gold), LOW, HIGH, tuple(clues))
         if solutions(puzzle) == [gold]:
-            return Item(index, {"question": str(puzzle)}, _joined(gold), puzzle.key)
+            return Item(index, {"question": str(puzzle)}, joined(gold), puzzle.key)
     raise TaskError(f"no unique puzzle at level {level}, seed {seed}, index {index}", mend="take another seed")
 
 
@@ -79,7 +81,7 @@ def _written(level: int, rng: Random) -> tuple[tuple[int, ...], list[Clue]]:
         return gold, [Clue("value", (0,), gold[0]), *clues]
     if level == 4 and rng.random() < 0.5:
         clues[-1] = total  # no other clue rests on the number placed last
-    clues += _description(order[0], gold[order[0]], rng) if level == 4 else [total]
+    clues += described(order[0], gold[order[0]], rng) if level == 4 else [total]
     rng.shuffle(clues)
     return gold, clues
 
@@ -111,7 +113,7 @@ def _relations(
     return found
 
 
-def _description(place: int, number: int, rng: Random) -> list[Clue]:
+def described(place: int, number: int, rng: Random) -> list[Clue]:
     """Clues that single a number out without naming it: its parity and at most one neighbour on either side."""
     over = max(0, number - 1 - rng.randint(0, 1))
     under = number + 1 + rng.randint(0, 1)
@@ -147,10 +149,10 @@ def check(inputs: Inputs, candidate: Any) -> Check:
         return Check(False, f"{outside} is not from {puzzle.low} to {puzzle.high}.")
     broken = violated(puzzle, dict(enumerate(numbers)))
     if broken is not None:
-        return Check(False, f"{_joined(numbers)} goes against: {broken}")
+        return Check(False, f"{joined(numbers)} goes against: {broken}")
     if len(numbers) < puzzle.length:
-        return Check(True, f"{_joined(numbers)} goes against no clue so far.")
-    return Check(True, f"{_joined(numbers)} fits all clues.")
+        return Check(True, f"{joined(numbers)} goes against no clue so far.")
+    return Check(True, f"{joined(numbers)} fits all clues.")
 
 
 def read_numbers(candidate: Any) -> list[int] | None:
@@ -183,7 +185,7 @@ def explain(inputs: Inputs) -> Worked:
     """The sequence deduced in words from the question alone."""
     puzzle = read_puzzle(inputs["question"])
     said, found = solve_in_words(puzzle, {})
-    answer = _joined([found[place] for place in range(puzzle.length)])
+    answer = joined([found[place] for place in range(puzzle.length)])
     return Worked(" ".join(said), answer)
 
 
@@ -209,7 +211,8 @@ def explain_next(inputs: Inputs, partial: Any) -> Worked:
     return Worked(" ".join(said), str(found[place]))
 
 
-def _joined(numbers: Sequence[int]) -> str:
+def joined(numbers: Sequence[int]) -> str:
+    """Numbers as an answer, such as `4, 7`."""
     return ", ".join(map(str, numbers))
 
 
@@ -220,6 +223,7 @@ HIDDEN_SEQUENCE = Family(
     signature=HiddenSequence,
     draw=draw,
     comparer="sequence",
+    answer_type="list",
     check=check,
     depth=depth,
     random_proposal=random_proposal,

@@ -1,20 +1,27 @@
-"""From a name to a task: the families there are, and the splits drawn from one."""
+"""From a name to a task: the families there are, and the splits drawn from one; a file of one's own is a table."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from os import PathLike, fspath
+from typing import Any
 
 import dspy
 
 from rtk.errors import TaskError
 from rtk.tasks import gym
+from rtk.tasks.ambiguous import AMBIGUOUS
 from rtk.tasks.arithmetic import ARITHMETIC
+from rtk.tasks.brainstorm import BRAINSTORM
 from rtk.tasks.families import Family
+from rtk.tasks.game24 import GAME24
 from rtk.tasks.hidden_sequence import HIDDEN_SEQUENCE
 from rtk.tasks.items import Item, collect
+from rtk.tasks.sources import kind_of_file
 from rtk.tasks.task import Task
 
-OWN = {family.name: family for family in (ARITHMETIC, HIDDEN_SEQUENCE)}
+OWN = {one.name: [one] for one in (ARITHMETIC, BRAINSTORM, GAME24)} | {"hidden_sequence": [HIDDEN_SEQUENCE, AMBIGUOUS]}
+SIZE = 100
 TRAIN_SIZE = 40
 LEAST_DEV_SIZE = 10
 
@@ -24,7 +31,9 @@ def names() -> list[str]:
     return [*sorted(OWN), *(name for name in gym.names() if name not in OWN)]
 
 
-def load(name: str, *, size: int = 100, seed: int = 0, level: int | None = None) -> Task:
+def load(
+    name: str | PathLike[str], *, size: int | None = None, seed: int = 0, level: int | None = None, **table: Any
+) -> Task:
     """A task by name: `size` test questions, `max(10, size // 2)` dev questions, 40 training questions.
 
     An item is a function of (name, level, seed, index) alone, so a larger `size` keeps the items of a smaller one,
@@ -32,22 +41,26 @@ def load(name: str, *, size: int = 100, seed: int = 0, level: int | None = None)
     `name/level/seed/index`.
 
     Args:
-        name: one of `rtk.tasks.names()`: `"hidden_sequence"`, `"arithmetic"`, or a reasoning-gym data set.
-        size: number of test questions, at least 1.
+        name: one of `rtk.tasks.names()`: `"hidden_sequence"`, `"arithmetic"`, `"game24"`, `"brainstorm"`, or a
+            reasoning-gym data set. Or the path of a table of questions: `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet`.
+        size: number of test questions, at least 1; 100 by default, and all that a table has.
         seed: which draw of questions.
         level: difficulty; without it the task's usual one. See the task's own documentation.
+        **table: for a table: the options of `rtk.Task.from_frame`, such as `question="problem"`.
 
     Raises:
-        TaskError: no such task or level, or too few different questions for the size.
+        TaskError: no such task or level, too few different questions for the size, or what `from_frame` raises.
     """
-    family = OWN.get(name) or _from_gym(name)
+    if not isinstance(name, str) or kind_of_file(name):
+        if level is not None:
+            raise TaskError(f"the table {fspath(name)} has no levels", mend="leave level= out")
+        return Task.from_frame(name, size=size, seed=seed, **table)
+    if table:
+        raise TaskError(f"{', '.join(table)} says how a table is read, and {name!r} is none", mend="leave it out")
+    family = _family(name, level)
     if level is None:
         level = family.level
-    if level not in family.levels:
-        known = ", ".join(map(str, family.levels))
-        raise TaskError(
-            f"{name} has no level {level!r}", mend=f"its levels are {known}; without one it is {family.level}"
-        )
+    size = SIZE if size is None else size
     if size < 1:
         raise TaskError(f"a task of size {size} asks nothing", mend="pass a size of 1 or more")
     wanted = {"train": TRAIN_SIZE, "dev": max(LEAST_DEV_SIZE, size // 2), "test": size}
@@ -65,8 +78,23 @@ def load(name: str, *, size: int = 100, seed: int = 0, level: int | None = None)
         check=family.check,
         depth=family.depth,
         random_proposal=family.random_proposal,
+        answer_type=family.answer_type,
+        separator=family.separator,
+        judge=family.judge,
         _family=family,
     )
+
+
+def _family(name: str, level: int | None) -> Family:
+    """The family of a name that has a level."""
+    families = OWN.get(name) or [_from_gym(name)]
+    levels = [one for family in families for one in family.levels]
+    if level is not None and level not in levels:
+        known = ", ".join(map(str, levels))
+        raise TaskError(
+            f"{name} has no level {level!r}", mend=f"its levels are {known}; without one it is {families[0].level}"
+        )
+    return next((family for family in families if level in family.levels), families[0])
 
 
 def _example(item: Item, name: str, level: int, seed: int) -> dspy.Example:

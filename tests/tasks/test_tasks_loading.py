@@ -1,5 +1,7 @@
 """Loading a task: names, levels, splits, addresses, fingerprints."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -12,14 +14,26 @@ from hypothesis import strategies as st
 import rtk.tasks
 from rtk.errors import TaskError
 
-OWN = ("arithmetic", "hidden_sequence")
+OWN = ("arithmetic", "brainstorm", "game24", "hidden_sequence")
+# SHA-256 of ten test, ten dev and forty training questions at seed 3, as they have been since there are tasks.
+ITEMS = {
+    ("arithmetic", 1): "172160a99fe2338f",
+    ("arithmetic", 2): "8b3aef6fc7f4b183",
+    ("arithmetic", 3): "777b7cff370407b0",
+    ("arithmetic", 4): "eb91a0bd8c0ac316",
+    ("hidden_sequence", 1): "ee1f886b9155d647",
+    ("hidden_sequence", 2): "c0b2738d4724e58b",
+    ("hidden_sequence", 3): "b6e04a4756079d67",
+    ("hidden_sequence", 4): "2a161fd7b6c1ce0b",
+    ("hidden_sequence", 5): "afb8b148b5b98ca5",
+}
 
 
 def test_names_lists_own_tasks_first():
     """rtk's own tasks come first, then over a hundred of reasoning-gym's, each once and sorted."""
     names = rtk.tasks.names()
-    assert tuple(names[:2]) == OWN
-    assert names[2:] == sorted(names[2:])
+    assert tuple(names[: len(OWN)]) == OWN
+    assert names[len(OWN) :] == sorted(names[len(OWN) :])
     assert len(names) == len(set(names)) > 100
     assert {"chain_sum", "countdown", "sudoku", "composite"} <= set(names)
 
@@ -51,7 +65,9 @@ def test_a_larger_size_keeps_the_items_of_a_smaller(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "level", "size"), [("hidden_sequence", level, 100) for level in (1, 2, 3, 4, 5)] + [("arithmetic", 1, 150)]
+    ("name", "level", "size"),
+    [("hidden_sequence", level, 100) for level in (1, 2, 3, 4, 5, 6)]
+    + [("arithmetic", 1, 150), ("game24", 1, 200), ("game24", 2, 200), ("game24", 3, 200), ("brainstorm", 3, 300)],
 )
 def test_there_are_questions_enough(name, level, size):
     """Every level has enough different questions for a study."""
@@ -70,7 +86,7 @@ def test_too_few_questions_say_how_many_there_are():
     ("arguments", "message", "mend"),
     [
         ({"name": "hiden_sequence"}, "no task is named", "'hidden_sequence'"),
-        ({"name": "hidden_sequence", "level": 9}, "no level 9", "1, 2, 3, 4, 5"),
+        ({"name": "hidden_sequence", "level": 9}, "no level 9", "1, 2, 3, 4, 5, 6"),
         ({"name": "hidden_sequence", "size": 0}, "asks nothing", "1 or more"),
     ],
 )
@@ -94,6 +110,17 @@ def test_the_seed_draws_other_questions():
     """Two seeds give different tasks, and the same seed the same."""
     a, b, c = (rtk.tasks.load("hidden_sequence", size=5, seed=seed) for seed in (0, 1, 0))
     assert a.fingerprint == c.fingerprint != b.fingerprint
+
+
+@pytest.mark.parametrize(("name", "level"), ITEMS)
+def test_the_questions_of_a_level_never_change(name, level):
+    """What a study asked stays what a colleague asks: the items of an address are the same in every version."""
+    task, digest = rtk.tasks.load(name, level=level, size=10, seed=3), hashlib.sha256()
+    for split in ("train", "dev", "test"):
+        for one in getattr(task, split):
+            row = [split, one.id, one.inputs().toDict(), one.answer]
+            digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True, default=str).encode() + b"\n")
+    assert digest.hexdigest()[:16] == ITEMS[name, level]
 
 
 @pytest.mark.parametrize("name", [*OWN, "chain_sum"])

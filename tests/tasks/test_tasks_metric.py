@@ -112,5 +112,15 @@ def test_what_a_task_does_not_have_is_none(products):
 
 
 def test_a_task_shows_what_it_is(sequences):
-    """Its representation has name, level, seed and sizes, and no questions."""
-    assert repr(sequences) == "Task('hidden_sequence', level=2, seed=0, train=40, dev=10, test=5)"
+    """Its representation has name, level, seed, sizes and how it is scored, and no questions."""
+    assert repr(sequences) == (
+        "Task('hidden_sequence', level=2, seed=0, train=40, dev=10, test=5, answer_type='list', "
+        "comparer='sequence', check=check, reports='accuracy')"
+    )
+
+
+def test_an_example_without_a_gold_answer_is_no_wrong_one(products):
+    """Where there is nothing to compare with the metric says so, and does not count the answer as wrong."""
+    with pytest.raises(TaskError, match="no gold 'answer'") as caught:
+        products.metric(dspy.Example(question="?").with_inputs("question"), {"answer": 4})
+    assert "answer=None" in caught.value.mend
