@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from rtk.deliberation import Deliberation
     from rtk.errors import BudgetSpent, NotRecorded, RTKError, SampleError
     from rtk.events import watch
+    from rtk.experiments import Results, asweep, optimize, sweep
     from rtk.models import LM, Endpoint, LinesAdapter, TextAdapter
     from rtk.samples import replicate
+    from rtk.statistics import power
     from rtk.store import Recording, SampleStore, recording
     from rtk.strategies import (
         BestOfN,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         TreeOfThoughts,
         ask,
     )
+    from rtk.tasks import Task
     from rtk.widgets import Playground
 
 __version__ = "0.1.0"
@@ -59,22 +62,28 @@ __all__ = [
     "Prediction",
     "RTKError",
     "Recording",
+    "Results",
     "SampleError",
     "SampleStore",
     "SelfConsistency",
     "Setting",
     "Spent",
     "Strategy",
+    "Task",
     "TextAdapter",
     "TreeOfThoughts",
     "answers",
     "ask",
+    "asweep",
     "errors",
     "events",
     "experiments",
+    "optimize",
+    "power",
     "recording",
     "replicate",
     "statistics",
+    "sweep",
     "tasks",
     "testing",
     "watch",
@@ -94,8 +103,10 @@ _NAMES = {
     "rtk.deliberation": ("Deliberation",),
     "rtk.errors": ("BudgetSpent", "NotRecorded", "RTKError", "SampleError"),
     "rtk.events": ("watch",),
+    "rtk.experiments": ("Results", "asweep", "optimize", "sweep"),
     "rtk.models": ("LM", "Endpoint", "LinesAdapter", "TextAdapter"),
     "rtk.samples": ("replicate",),
+    "rtk.statistics": ("power",),
     "rtk.store": ("Recording", "SampleStore", "recording"),
     "rtk.strategies": (
         "BestOfN",
@@ -109,6 +120,7 @@ _NAMES = {
         "TreeOfThoughts",
         "ask",
     ),
+    "rtk.tasks": ("Task",),
     "rtk.widgets": ("Playground",),
 }
 _WHERE = {name: room for room, names in _NAMES.items() for name in names}

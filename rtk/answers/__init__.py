@@ -6,7 +6,7 @@ Knows no model, no task and no prediction.
 
 from rtk.answers.checks import Check, Checker
 from rtk.answers.claims import Claim, check_arithmetic
-from rtk.answers.equality import Comparer, canonical, equal
+from rtk.answers.equality import Comparer, canonical, equal, text_of
 from rtk.answers.extraction import answer_fields, extract
 from rtk.answers.field_votes import FieldsVote, vote_fields
 from rtk.answers.numbers import read_number
@@ -35,6 +35,7 @@ __all__ = [
     "similarity",
     "steps",
     "stopping",
+    "text_of",
     "thinking",
     "vote",
     "vote_fields",

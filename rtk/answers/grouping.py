@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from rtk.answers.equality import Comparer, canonical, equal, text_of
@@ -11,6 +11,12 @@ from rtk.answers.objects import without
 from rtk.answers.similarity import alike
 
 Groups = list[list[int]]
+SHORT = 200  # characters of a text whose key is remembered: votes, and those of one study, hold few different ones
+
+
+@lru_cache(maxsize=4096)
+def _key_of(text: str, comparer: Comparer) -> Any:
+    return canonical(text, comparer)
 
 
 def grouped(answers: Sequence[Any], counted: list[int], comparer: Comparer, exclude: Sequence[str] = ()) -> Groups:
@@ -23,10 +29,11 @@ def grouped(answers: Sequence[Any], counted: list[int], comparer: Comparer, excl
         exclude: see `equal`.
     """
     groups: dict[Any, list[int]] = {}
-    key_of = cache(lambda text: canonical(text, comparer, exclude))  # a vote holds few different texts
+    plain = isinstance(comparer, str) and not exclude
     for index in counted:
         answer = answers[index]
-        key = key_of(answer) if type(answer) is str else canonical(answer, comparer, exclude)
+        short = plain and type(answer) is str and len(answer) <= SHORT
+        key = _key_of(answer, comparer) if short else canonical(answer, comparer, exclude)
         groups.setdefault((type(answer), text_of(answer)) if key is None else key, []).append(index)
     found = list(groups.values())
     if comparer == "similar":

@@ -7,6 +7,7 @@ Knows no model: prices and ceilings are handed to it.
 from rtk.budget.budget import (
     UNITS,
     Budget,
+    Gate,
     Verdict,
     admit,
     admit_call,
@@ -26,6 +27,7 @@ __all__ = [
     "Budget",
     "Ceiling",
     "Cost",
+    "Gate",
     "Spent",
     "Verdict",
     "admit",

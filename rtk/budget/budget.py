@@ -53,6 +53,9 @@ class Budget:
         BudgetError: for a limit that is no number, or below 0.
     """
 
+    counts = True
+    """Whether it keeps a ledger."""
+
     def __init__(
         self,
         *,
@@ -81,6 +84,13 @@ class Budget:
     def spent(self) -> Spent:
         """What was spent so far, settled samples only."""
         return self._spent
+
+    @property
+    def charged(self) -> dict[Address, Cost]:
+        """What was charged, by the address of the sample, as a fresh dict in the order of the addresses."""
+        with self._lock:
+            found = dict(self._charged)
+        return dict(sorted(found.items()))
 
     @property
     def seconds(self) -> float:
@@ -213,7 +223,7 @@ class Budget:
 
     def _settle(self, address: Address, cost: Cost | None, reused: bool) -> None:
         held = self._reserved.pop(address, None)
-        if address in self._charged:
+        if address in self._charged or not self.counts:
             return
         if cost is not None:
             self._charged[address] = cost
@@ -221,6 +231,15 @@ class Budget:
             self._spent = charged(self._spent, [cost], reused=reused)
         elif held is not None:
             self._spent = replace(self._spent, failed=self._spent.failed + 1)
+
+
+class Gate(Budget):
+    """A budget without a limit and without a ledger: it is there to be closed, around more than one would remember."""
+
+    counts = False
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 def _limit(unit: str, value: Any) -> float:
@@ -317,7 +336,7 @@ def settle_stored(budgets: Sequence[Budget], costs: Mapping[Address, Cost]) -> b
     with _Locks(budgets):
         if any(budget.limits or budget._closed for budget in budgets):
             return False
-        for budget in budgets:
+        for budget in (one for one in budgets if one.counts):
             new = {address: cost for address, cost in costs.items() if address not in budget._charged}
             budget._charged |= new
             for address, cost in new.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ class Cost:
         dollars: None where the price is unknown.
         flops: floating-point operations; None where the number of parameters is unknown.
         estimated: whether the tokens were counted by rtk, since the server reported none.
+        seconds: that it took when it was drawn.
     """
 
     prompt_tokens: int = 0
@@ -26,6 +27,7 @@ class Cost:
     dollars: float | None = 0.0
     flops: float | None = 0.0
     estimated: bool = False
+    seconds: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -36,7 +38,9 @@ class Cost:
     def of(cls, usage: Usage, parameters: float | None = None) -> Cost:
         """The cost recorded with a sample when it was drawn by a model of so many parameters."""
         operations = None if parameters is None else flops(usage, parameters)
-        return cls(usage.prompt_tokens, usage.completion_tokens, usage.dollars, operations, usage.estimated)
+        return cls(
+            usage.prompt_tokens, usage.completion_tokens, usage.dollars, operations, usage.estimated, usage.seconds
+        )
 
 
 def flops(usage: Usage, parameters: float) -> float:
@@ -144,22 +148,23 @@ def _counted(number: int, what: str) -> str:
 
 def charged(spent: Spent, costs: Collection[Cost], *, reused: bool) -> Spent:
     """What was spent with some samples more, added one after the other, so that sums do not depend on who came when."""
+    read = written = estimated = 0
+    dollars, operations = spent.dollars, spent.flops
+    for cost in costs:
+        read += cost.prompt_tokens
+        written += cost.completion_tokens
+        estimated += cost.estimated
+        dollars = None if dollars is None or cost.dollars is None else dollars + cost.dollars
+        operations = None if operations is None or cost.flops is None else operations + cost.flops
     count = len(costs)
     return replace(
         spent,
         samples=spent.samples + count,
-        prompt_tokens=spent.prompt_tokens + sum(cost.prompt_tokens for cost in costs),
-        completion_tokens=spent.completion_tokens + sum(cost.completion_tokens for cost in costs),
-        dollars=_added(spent.dollars, [cost.dollars for cost in costs]),
+        prompt_tokens=spent.prompt_tokens + read,
+        completion_tokens=spent.completion_tokens + written,
+        dollars=dollars,
         drawn=spent.drawn + (0 if reused else count),
         reused=spent.reused + (count if reused else 0),
-        flops=_added(spent.flops, [cost.flops for cost in costs]),
-        estimated=spent.estimated + sum(cost.estimated for cost in costs),
+        flops=operations,
+        estimated=spent.estimated + estimated,
     )
-
-
-def _added(before: float | None, amounts: Sequence[float | None]) -> float | None:
-    """A sum; unknown where a part of it is."""
-    for amount in amounts:
-        before = None if before is None or amount is None else before + amount
-    return before

@@ -36,8 +36,7 @@ def demo(
     started = time.perf_counter()
     try:
         with bar("") as step:
-            told = lambda arm, done, total: step(done, total, f"{arm.task.name}: {arm.strategy}, {arm.budget}")  # noqa: E731
-            found = run(lm, size=size, seed=seed, progress=told)
+            found = run(lm, size=size, seed=seed, progress=lambda task, done, total: step(done, total, task))
     except KeyboardInterrupt:
         tell(f"stopped; what was drawn is kept in {lm.store.path}: the same command goes on from there.", err)
         raise typer.Exit(130) from None
@@ -46,25 +45,23 @@ def demo(
         return
     _show(found.shown)
     out.print(_table(found.rows()))
-    _account(found.arms, lm, time.perf_counter() - started)
+    _account(found, lm, time.perf_counter() - started)
 
 
 def _show(shown: Any) -> None:
     """One puzzle's deliberation."""
     if shown is None:
         return
-    example, prediction = shown
+    row, told = shown
     heading("one puzzle's tree of thoughts")
-    tell(example.question)
-    tell(prediction.deliberation.text(width=out.width))
-    verdict = "right" if prediction.answer == example.answer else "wrong"
-    tell(f"answer: {prediction.answer} ({verdict})\n")
+    tell(row["question"])
+    tell(told.text(width=out.width))
+    tell(f"answer: {row['answer']} ({'right' if row['correct'] else 'wrong'})\n")
 
 
-def _account(arms: list[Any], lm: Any, seconds: float) -> None:
+def _account(found: Any, lm: Any, seconds: float) -> None:
     """What was drawn, what was reused, and where it is kept."""
-    drawn = sum(arm.measured.spent.drawn for arm in arms)
-    reused = sum(arm.measured.spent.reused for arm in arms)
+    drawn, reused = found.drawn, found.reused
     said = (
         f"{drawn} samples drawn, {reused} reused. Run it again: it will draw none."
         if drawn

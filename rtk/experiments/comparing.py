@@ -104,7 +104,7 @@ def compare(
     before: dspy.Module,
     after: dspy.Module,
     examples: Sequence[dspy.Example],
-    metric: Callable[..., bool],
+    metric: Callable[..., bool | float],
     *,
     concurrency: int = 16,
     progress: Progress = "auto",

@@ -10,7 +10,8 @@ import dspy
 
 from rtk.errors import StrategyError
 from rtk.experiments.figures import Figure, accuracy_chart
-from rtk.experiments.measuring import Measured, measure, name_of
+from rtk.experiments.measuring import Measured, measure
+from rtk.experiments.naming import name_of
 from rtk.experiments.progress import Progress, reporting
 from rtk.experiments.tables import cells, text_table
 from rtk.strategies import Setting, Strategy
@@ -83,7 +84,7 @@ class Curve(Figure):
 def curve(
     program: Strategy,
     examples: Sequence[dspy.Example],
-    metric: Callable[..., bool],
+    metric: Callable[..., bool | float],
     *,
     samples: Sequence[int] = (1, 2, 4, 8),
     concurrency: int = 16,

@@ -18,6 +18,7 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
+from rtk._html import visible
 from rtk.errors import MissingExtra, RTKError
 
 VEGA_LITE = "application/vnd.vegalite.v5+json"
@@ -27,6 +28,10 @@ DRAWN_BY = "5.20"  # the version of Vega-Lite inside vl-convert that draws PNG a
 
 # Seen as well on white as on the grey of a dark notebook (at least 3:1 against #fff and #333).
 BLUE = "#2e86c1"
+ORANGE = "#d1600a"
+PALETTE = (BLUE, ORANGE, "#b56cc4", "#118f6b", "#8a8a8a")
+"""Of several kinds of points, each of the same contrast; whoever sees no colours tells them apart by their `SHAPES`."""
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # of equal widths; the first one comes with vl-convert
 WIDTH, HEIGHT = 300, 200  # with its axis it fits the output area of a window of 480 pixels, and a column of a paper
 DIGITS = 4  # of a share in a chart: beyond them machines differ
@@ -91,7 +96,7 @@ class Figure:
                                mend="end the name in .svg, .png or .json")  # fmt: skip
 
     def _spec(self) -> dict[str, Any]:
-        return {**self.chart().to_dict(), "$schema": SCHEMA}
+        return {**_drawable(self.chart().to_dict()), "$schema": SCHEMA}
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         spec = self._spec()
@@ -102,6 +107,15 @@ class Figure:
             return data, about  # JupyterLab then puts a picture of its own into the notebook
         width, height = (int.from_bytes(png[at : at + 4]) // 2 for at in (16, 20))
         return data, {"image/png": {"width": width, "height": height, "alt": spec.get("description", "")}}
+
+
+def _drawable(value: Any) -> Any:
+    """A chart whose texts can be drawn: at a control character vl-convert ends the process."""
+    if isinstance(value, str):
+        return visible(value).replace("\ufffe", "�").replace("\uffff", "�")
+    if isinstance(value, Mapping):
+        return {_drawable(name): _drawable(one) for name, one in value.items()}
+    return [_drawable(one) for one in value] if isinstance(value, list) else value
 
 
 def _converter() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ import dspy
 
 from rtk.budget import Budget, Spent
 from rtk.errors import ModelError, SampleError, StoreError, TaskError
+from rtk.experiments.naming import name_of
 from rtk.experiments.progress import Progress, reporting
 from rtk.experiments.tables import decimal, html_table
 from rtk.statistics import Estimate, proportion
-from rtk.strategies import Strategy
 
 SHOWN = 20  # rows of a measurement that a notebook shows by itself; to_frame() has all
 OWN_COLUMNS = ("answer", "gold", "correct", "error", "samples", "tokens")
@@ -163,7 +163,7 @@ class Measured:
 def measure(
     program: dspy.Module,
     examples: Sequence[dspy.Example],
-    metric: Callable[..., bool],
+    metric: Callable[..., bool | float],
     *,
     concurrency: int = 16,
     progress: Progress = "auto",
@@ -214,31 +214,7 @@ def _check(examples: Sequence[dspy.Example]) -> None:
             ) from error
 
 
-def name_of(program: dspy.Module, without: Collection[str] = ()) -> str:
-    """A program in a table: its class; of a strategy also its amounts, and the settings that are not the default.
-
-    `SelfConsistency(samples=8)`. A setting that is no number or text, such as a function, is left out: what it prints
-    as may differ from run to run.
-    """
-    kind = type(program)
-    if not isinstance(program, Strategy):
-        return kind.__name__
-    settings = getattr(program, "settings", None)  # a strategy that declares none has none
-    values = settings.values if settings is not None else {}
-    said = [
-        f"{name}={value!r}"
-        for name, value in values.items()
-        if name not in without and _is_said(value, getattr(kind, name).default)
-    ]
-    return f"{kind.__name__}({', '.join(said)})" if said else kind.__name__
-
-
-def _is_said(value: Any, default: Any) -> bool:
-    amount = isinstance(value, int) and not isinstance(value, bool)
-    return amount or (isinstance(value, bool | float | str) and value != default)
-
-
-def _row(program: dspy.Module, example: dspy.Example, metric: Callable[..., bool]) -> Row:
+def _row(program: dspy.Module, example: dspy.Example, metric: Callable[..., bool | float]) -> Row:
     with Budget() as meter:
         try:
             prediction = program(**example.inputs())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import dspy
@@ -16,7 +17,6 @@ STRATEGIES: tuple[Thinking, ...] = get_args(Thinking)
 """In the field's words, from the cheapest on."""
 
 SHOTS = 4  # worked demonstrations in every prompt: without any, a small model gets nothing right
-SEPARATOR = ", "  # between the parts of an answer that `task.partial_demos` builds up
 
 
 def program(
@@ -95,12 +95,14 @@ def tree(
         return TreeOfThoughts(signature, breadth, branching, depth, check=check)
     steps = task.depth(task.train[0].inputs().toDict())
     made = TreeOfThoughts(
-        signature, breadth, branching, task.depth, check=check, values=0, separator=SEPARATOR, propose=propose,
+        signature, breadth, branching, task.depth, check=check, values=0, separator=task.separator, propose=propose,
         proposers=steps,
     )  # fmt: skip
     if propose is None:
-        for found, (_, proposer) in enumerate(made.named_predictors()):
-            proposer.demos = task.partial_demos(shots, found=found)
+        for found, proposer in enumerate(made.propose if isinstance(made.propose, list) else [made.propose]):
+            proposer.predict.demos = _written(task, shots, lambda k, found=found: task.partial_demos(k, found=found))
+    if task.separator is None:
+        made.answer.predict.demos = _written(task, shots, task.concluding_demos)
     return made
 
 
@@ -121,10 +123,14 @@ def _signature(on: Any) -> type[dspy.Signature]:
 
 def _worked(task: Task | None, shots: int) -> list[dspy.Example]:
     """A task's worked demonstrations; none where nobody wrote any."""
-    if task is None or shots == 0:
+    return [] if task is None else _written(task, shots, task.demos)
+
+
+def _written(task: Task, shots: int, write: Callable[[int], list[dspy.Example]]) -> list[dspy.Example]:
+    if shots == 0:
         return []
     try:
-        return task.demos(shots)
+        return write(shots)
     except TaskError:
         if len(task.train) < shots:
             raise

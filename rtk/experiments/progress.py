@@ -23,30 +23,50 @@ UPDATES = 0.1  # seconds between two updates of a notebook's line: more of them 
 
 
 @contextmanager
-def reporting(progress: Progress, size: int) -> Iterator[Callable[[str], Tick]]:
-    """A bar for as long as the block runs. It gives a function that begins a leg and returns the leg's tick.
+def reporting(progress: Progress, size: int, unit: str = "question") -> Iterator[Leg]:
+    """A bar for as long as the block runs. It gives what begins a leg and returns the leg's tick.
 
     Args:
         progress: see `Progress`.
         size: questions of each leg.
+        unit: what is counted, if not questions.
     """
-    display = _display(progress, size)
+    display = _display(progress, size, unit)
     try:
-        yield display.leg
+        yield Leg(display)
     except BaseException:
         display.close(finished=False)
         raise
     display.close(finished=True)
 
 
-def _display(progress: Progress, size: int) -> _Display:
+class Leg:
+    """Begins a pass over the questions; called with its label, it gives the function to call after each.
+
+    Attributes:
+        seen: whether somebody sees what is shown.
+    """
+
+    def __init__(self, display: _Display) -> None:
+        self._display, self.seen = display, display.seen
+
+    def __call__(self, label: str) -> Tick:
+        """Begin."""
+        return self._display.leg(label)
+
+    def note(self, text: str) -> None:
+        """Show a line above the bar, which stays."""
+        self._display.note(text)
+
+
+def _display(progress: Progress, size: int, unit: str) -> _Display:
     if callable(progress):
-        return _Told(size, progress)
+        return _Told(size, unit, progress)
     if progress is None:
-        return _Display(size)
+        return _Display(size, unit)
     if _in_notebook():
-        return _Line(size)
-    return _Terminal(size) if sys.stderr.isatty() else _Display(size)
+        return _Line(size, unit)
+    return _Terminal(size, unit) if sys.stderr.isatty() else _Display(size, unit)
 
 
 def _in_notebook() -> bool:
@@ -60,13 +80,17 @@ class _Display:
 
     Attributes:
         size: questions of a leg.
+        unit: what is counted.
         label: the leg under way.
         done: its questions that are answered.
         began: when it began.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size, self.label, self.done, self.began = size, "", 0, time.monotonic()
+    seen = False
+    """Whether somebody sees it."""
+
+    def __init__(self, size: int, unit: str) -> None:
+        self.size, self.unit, self.label, self.done, self.began = size, unit, "", 0, time.monotonic()
 
     def leg(self, label: str) -> Tick:
         """Begin another pass over the questions."""
@@ -82,6 +106,9 @@ class _Display:
     def show(self) -> None:
         """Show how far it is."""
 
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
+
     def close(self, *, finished: bool) -> None:
         """The run has ended, with all questions or before."""
 
@@ -89,8 +116,8 @@ class _Display:
 class _Told(_Display):
     """Calls a function after each question."""
 
-    def __init__(self, size: int, told: Tick) -> None:
-        super().__init__(size)
+    def __init__(self, size: int, unit: str, told: Tick) -> None:
+        super().__init__(size, unit)
         self._told = told
 
     def tick(self) -> None:
@@ -101,9 +128,11 @@ class _Told(_Display):
 class _Terminal(_Display):
     """A bar on stderr that is gone when the run is over."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        counted = TextColumn("{task.completed} of {task.total} questions")
+    seen = True
+
+    def __init__(self, size: int, unit: str) -> None:
+        super().__init__(size, unit)
+        counted = TextColumn(f"{{task.completed}} of {{task.total}} {unit}s")
         columns = (TextColumn("{task.description}"), BarColumn(), counted, TimeRemainingColumn())
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task("", total=size)
@@ -116,6 +145,9 @@ class _Terminal(_Display):
     def show(self) -> None:
         self._bar.update(self._task, completed=self.done)
 
+    def note(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False, markup=False)
+
     def close(self, *, finished: bool) -> None:
         self._bar.stop()
 
@@ -127,29 +159,40 @@ class _Line(_Display):
     compare (nbval) look at the first state and at no update.
     """
 
-    def __init__(self, size: int) -> None:
+    seen = True
+
+    def __init__(self, size: int, unit: str) -> None:
         from IPython.display import display
 
-        super().__init__(size)
-        self._handle: Any = display(_bundle(size, size, _of(size, size)), raw=True, display_id=True)
+        super().__init__(size, unit)
+        whole = self._of(size)
+        self._handle: Any = display(_bundle(size, size, whole, unit), raw=True, display_id=True)
         self._shown = 0.0
 
     def show(self) -> None:
         now = time.monotonic()
         if now - self._shown >= UPDATES or self.done == 0:
             self._shown = now
-            self._write(f"{self._leg()}{_of(self.done, self.size)}{self._left(now)}")
+            self._write(f"{self._leg()}{self._of(self.done)}{self._left(now)}")
 
     def close(self, *, finished: bool) -> None:
         if finished:
             self.done = self.size
-            self._write(_of(self.size, self.size))
+            self._write(self._of(self.size))
         else:
             kept = "; what was drawn is kept"
-            self._write(f"{self._leg()}stopped at {_of(self.done, self.size)}{kept}")
+            self._write(f"{self._leg()}stopped at {self._of(self.done)}{kept}")
 
     def _write(self, text: str) -> None:
-        self._handle.update(_bundle(self.done, self.size, text), raw=True)
+        self._handle.update(_bundle(self.done, self.size, text, self.unit), raw=True)
+
+    def note(self, text: str) -> None:
+        from IPython.display import display
+
+        display({"text/plain": text}, raw=True)
+
+    def _of(self, done: int) -> str:
+        return f"{done} of {self.size} {self.unit if self.size == 1 else f'{self.unit}s'}"
 
     def _leg(self) -> str:
         return f"{self.label}: " if self.label else ""
@@ -162,21 +205,17 @@ class _Line(_Display):
         return f", about {_long(seconds)} left"
 
 
-def _of(done: int, size: int) -> str:
-    return f"{done} of {size} {'question' if size == 1 else 'questions'}"
-
-
 def _long(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _bundle(done: int, size: int, text: str) -> dict[str, str]:
+def _bundle(done: int, size: int, text: str, unit: str) -> dict[str, str]:
     """The line as text and as HTML, readable on any background, and where all styles are taken away."""
     share = 100 if not size else round(100 * done / size)
     outer = "display:inline-block;width:12em;height:0.5em;border-radius:0.25em;background:rgb(128 128 128 / 30%)"
     inner = f"width:{share}%;height:100%;border-radius:0.25em;background:#2e86c1"
     track = element(
         "span", element("span", style=f"display:block;{inner}"), style=outer, role="progressbar",
-        aria_label="questions answered", aria_valuemin=0, aria_valuemax=size, aria_valuenow=done,
+        aria_label=f"{unit}s answered", aria_valuemin=0, aria_valuemax=size, aria_valuenow=done,
     )  # fmt: skip
     return {"text/plain": text, "text/html": str(element("div", track, f" {text}", class_="rtk-progress"))}

@@ -5,19 +5,23 @@ Knows no experiment, control or command.
 """
 
 from rtk.strategies.best_of_n import BestOfN, Reward
+from rtk.strategies.certainty import mean_logprob
 from rtk.strategies.chain_of_thought import ChainOfThought
-from rtk.strategies.flow import AskFor, Candidate, Candidates, Flow, Outcome, ask
+from rtk.strategies.estimating import wanted
+from rtk.strategies.flow import AskFor, Attempts, Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.forecast import Forecast, Span
 from rtk.strategies.inputs import Inputs
 from rtk.strategies.peeking import Peek, peek
-from rtk.strategies.prediction import Prediction
+from rtk.strategies.prediction import Prediction, evidence
+from rtk.strategies.retelling import retold
 from rtk.strategies.self_consistency import SelfConsistency
-from rtk.strategies.settings import Setting
+from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy
 from rtk.strategies.tree_of_thoughts import TreeOfThoughts
 
 __all__ = [
     "AskFor",
+    "Attempts",
     "BestOfN",
     "Candidate",
     "Candidates",
@@ -35,5 +39,10 @@ __all__ = [
     "Strategy",
     "TreeOfThoughts",
     "ask",
+    "check_whole",
+    "evidence",
+    "mean_logprob",
     "peek",
+    "retold",
+    "wanted",
 ]

@@ -175,6 +175,13 @@ class Ballot:
             return [verdict for one in voters if one is not None for verdict in one.judged_by]
         return [self.pick[1]] if self.pick is not None and self.pick[0] is not None else []
 
+    def rewards_of(self, chains: Sequence[Candidate]) -> list[float | None]:
+        """What a verifier gave each chain; empty where none was asked."""
+        if self.rewards is None:
+            return []
+        known = [self.rewards.get(id(chain)) for chain in chains]
+        return [None if one is None else one.amount for one in known]
+
     # --- what is told ---
 
     def prediction(self, winner: Candidate, chains: Sequence[Candidate]) -> dspy.Prediction:

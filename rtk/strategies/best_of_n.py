@@ -159,8 +159,9 @@ class BestOfN(Strategy):
         best = max(answers, key=lambda one: -math.inf if one.amount is None else one.amount, default=None)
         root.children = [_told(one, one is best) for one in counted]
         unused = [one.candidate for one in attempts[end:]]
+        whole = [one.candidate for one in attempts], [one.amount for one in attempts]
         if best is None or best.candidate.prediction is None:
-            return Outcome(self._nothing(), deliberation=root, unused=unused)
+            return Outcome(self._nothing(), deliberation=root, unused=unused, attempts=whole[0], rewards=whole[1])
         root.state, root.score = "chosen", best.amount
         root.text = f"attempt {attempts.index(best) + 1} of {len(counted)}"
         others = [one.candidate.prediction for one in answers if one is not best]
@@ -170,6 +171,8 @@ class BestOfN(Strategy):
             completions=[one for one in (best.candidate.prediction, *others) if one is not None],
             deliberation=root,
             unused=unused,
+            attempts=whole[0],
+            rewards=whole[1],
         )
 
     def _nothing(self) -> dspy.Prediction:

@@ -180,6 +180,7 @@ class ChainOfThought(Strategy):
             used=[best.candidate],
             completions=[one for one in (prediction, *others) if one is not None],
             deliberation=root,
+            attempts=[best.candidate] if len(chains) == 1 else (),
         )
 
     def _nothing(self) -> dspy.Prediction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,8 @@ from rich.progress import Progress
 
 from rtk.budget import current_budgets
 from rtk.errors import StrategyError
-from rtk.models import Outlook
+from rtk.models import Expected, Outlook
+from rtk.samples import Address
 from rtk.strategies.forecast import Forecast, Span
 from rtk.strategies.rehearsing import Stage, Tally
 from rtk.strategies.stand_ins import World, worlds
@@ -46,6 +47,21 @@ def estimate(strategy: Any, questions: Any, inputs: dict[str, Any]) -> Forecast:
     outlook = Outlook()
     stages = _rehearsed(strategy, chosen, outlook)
     return _summed(strategy, stages, len(asked), len(chosen), outlook)
+
+
+def wanted(strategy: dspy.Module, inputs: Sequence[dict[str, Any]]) -> list[dict[Address, Expected | None]]:
+    """The samples that calls with these inputs would consult at most, and what each costs that is not stored.
+
+    Args:
+        strategy: whose calls.
+        inputs: of each call.
+
+    Raises:
+        RTKError: as the call would, for a mistake that shows before anything comes.
+    """
+    stages = _rehearsed(strategy, list(inputs), Outlook())
+    fullest = max((tallies for _, tallies in stages), key=lambda row: sum(map(_samples, row)))
+    return [one.wanted for one in fullest]
 
 
 def _questions(given: Any) -> list[dict[str, Any]]:

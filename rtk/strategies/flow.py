@@ -154,10 +154,12 @@ class Candidates(list[Candidate]):
     Attributes:
         cut: the end of a budget that came before the rest of them. Asking for one of those by its index raises it.
         program: what was asked.
+        asked: the whole ask.
     """
 
     cut: BudgetSpent | None = None
     program: Any = None
+    asked: AskFor | None = None
 
     def __getitem__(self, index: Any) -> Any:
         """A candidate, or a list of them for a slice."""
@@ -185,7 +187,8 @@ class Candidates(list[Candidate]):
         groups: dict[Any, list[Candidate]] = {}
         for one in self:
             groups.setdefault(one.addresses or id(one), []).append(one)
-        twins = {id(one) for group in groups.values() if _all_say_the_same(group) for one in group[1:]}
+        several = [group for group in groups.values() if len(group) > 1]
+        twins = {id(one) for group in several if _all_say_the_same(group) for one in group[1:]}
         found = Candidates(one for one in self if id(one) not in twins)
         found.cut = self.cut
         return found
@@ -204,6 +207,23 @@ def _all_say_the_same(group: list[Candidate]) -> bool:
     return all(one.prediction == group[0].prediction for one in group)
 
 
+@dataclass(frozen=True)
+class Attempts:
+    """What an answer was chosen from.
+
+    Attributes:
+        candidates: in index order.
+        rewards: of each, what a verifier gave it; empty where none was asked.
+        consulted: how many of them, the first ones, were looked at.
+        asked: the ask that brought the first of them.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    rewards: tuple[float | None, ...] = ()
+    consulted: int = 0
+    asked: AskFor | None = None
+
+
 @dataclass
 class Outcome:
     """What a strategy arrives at, for those who want to say more than a prediction.
@@ -216,6 +236,9 @@ class Outcome:
         confidence: how sure the strategy is, with its interval.
         unused: candidates that were paid for and not consulted: it had stopped before them.
         vote: the `rtk.answers.Vote` behind it, where there was one.
+        attempts: the candidates that the answer was chosen from, in index order, the unused ones last; by default those
+            of its only ask, where the prediction is one of them.
+        rewards: of each attempt, what a verifier gave it; None where it was not asked. Empty where there is none.
     """
 
     prediction: dspy.Prediction
@@ -225,3 +248,5 @@ class Outcome:
     confidence: Any = None
     unused: Sequence[Candidate] = ()
     vote: Any = None
+    attempts: Sequence[Candidate] = ()
+    rewards: Sequence[float | None] = ()

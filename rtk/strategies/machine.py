@@ -243,7 +243,7 @@ class Machine:
 
     def _set_out(self, wanted: AskFor, node: Node, order: Order, deliver: Deliver) -> None:
         """Set out for what was asked; a mistake in it is raised where it was yielded."""
-        deliver = _named(wanted.program, deliver)
+        deliver = _named(wanted, deliver)
         arrivals = None
         if wanted.each is not None or (wanted.heard is not None and watchers()):
             arrivals = Arrivals(wanted, node, order, deliver, self._branch)
@@ -353,12 +353,12 @@ def _is_strategy(program: dspy.Module) -> bool:
     return hasattr(type(program), "own_budget")
 
 
-def _named(program: dspy.Module, deliver: Deliver) -> Deliver:
+def _named(asked: AskFor, deliver: Deliver) -> Deliver:
     """Deliver candidates that know what was asked."""
 
     def named(got: Any) -> None:
         if isinstance(got, Candidates):
-            got.program = program
+            got.program, got.asked = asked.program, asked
         deliver(got)
 
     return named

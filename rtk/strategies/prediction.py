@@ -12,7 +12,7 @@ from rtk.deliberation import Deliberation
 from rtk.strategies.page import page
 
 ABOUT = ("deliberation", "spent", "stopped", "confidence", "vote", "seconds", "abstentions")
-INSIDE = ("cut", "trace")  # between strategies; no attributes
+INSIDE = ("cut", "trace", "attempts")  # between strategies, and for experiments; no attributes
 
 
 class _Evidence(dict[str, Any]):

@@ -316,7 +316,7 @@ class SelfConsistency(Strategy):
         result, told, unused = ballot.count(votes), ballot.told(votes), chains[seen:]
         told.reason = self._why(seen, len(votes), chains.cut is None) or ballot.why()
         if result.winner_index is None or not ballot.names(votes):
-            return Outcome(self._nothing(), deliberation=told, unused=unused)
+            return Outcome(self._nothing(), deliberation=told, unused=unused, attempts=chains)
         winner = votes[result.winner_index]
         prediction = ballot.prediction(winner, votes)
         return Outcome(
@@ -327,6 +327,8 @@ class SelfConsistency(Strategy):
             confidence=proportion(len(result.voters), result.votes),
             unused=unused,
             vote=result,
+            attempts=chains,
+            rewards=ballot.rewards_of(chains),
         )
 
     def _why(self, seen: int, votes: int, whole: bool) -> str:

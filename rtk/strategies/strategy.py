@@ -15,7 +15,7 @@ from rtk.errors import SampleError, StrategyError
 from rtk.samples import current_stream
 from rtk.strategies.drivers import arun, run
 from rtk.strategies.estimating import estimate
-from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome
+from rtk.strategies.flow import Attempts, Candidate, Candidates, Flow, Outcome
 from rtk.strategies.forecast import Forecast
 from rtk.strategies.machine import Machine
 from rtk.strategies.nodes import Node
@@ -175,6 +175,7 @@ class Strategy(dspy.Module):
             abstentions=_abstentions(node.asked, outcome.unused),
             cut=node.cut,
             trace=[entry for candidate in outcome.used for entry in candidate.trace],
+            attempts=attempts_of(outcome, node.asked),
         )
 
     def _refuse_silence(self, node: Node, prediction: Any) -> None:
@@ -223,6 +224,15 @@ class Strategy(dspy.Module):
             trace.extend(evidence(prediction, "trace"))
             del trace[: max(0, len(trace) - limit)]
         return prediction
+
+
+def attempts_of(outcome: Outcome, asked: Sequence[Candidates]) -> Attempts:
+    """What an answer was chosen from."""
+    only = asked[0] if len(asked) == 1 else ()
+    found = outcome.attempts or (only if any(one.prediction is outcome.prediction for one in only) else ())
+    unused, first = {id(one) for one in outcome.unused}, id(found[0]) if found else None
+    wanted = next((got.asked for got in asked if any(id(one) == first for one in got)), None)
+    return Attempts(tuple(found), tuple(outcome.rewards), sum(id(one) not in unused for one in found), wanted)
 
 
 def no_answer(program: dspy.Module) -> dspy.Prediction:

@@ -228,9 +228,9 @@ class Playground:
     def _right(self, prediction: Any, dial: Dial) -> tuple[bool, str] | None:
         """Whether the answer is the gold one, and which that is; None where nobody knows."""
         example = self.controls.example(dial.inputs)
-        if self._task is None or example is None or prediction is None:
+        if self._task is None or self._task.judge is not None or example is None or prediction is None:
             return None
-        return self._task.metric(example, prediction), str(example[self._task.answer_field])
+        return bool(self._task.metric(example, prediction)), str(example[self._task.answer_field])
 
     def _tell(self, prediction: Any, dial: Dial) -> None:
         """The deliberation below the controls, and the static copy of it all."""

@@ -12,6 +12,8 @@ COMMANDS = (
     "draw_rate",
     "embedded_rate",
     "import_time",
+    "interval_coverage",
+    "optimize",
     "overhead",
     "replay_rate",
     "top_up",

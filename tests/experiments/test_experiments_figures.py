@@ -150,3 +150,12 @@ def test_a_figure_of_almost_nothing_is_drawn_all_the_same(points):
     data, _ = made(points)._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG")
     assert "NaN" not in made(points).svg()
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31m", "a\x00b", "a\ud800b", "a\ufffe", "\u202eevil"])
+def test_a_text_that_cannot_be_drawn_is_made_visible(text):
+    """Control characters, lone surrogates and what is no character do not end the process that draws them."""
+    figure = Curve(text, {1: measured(1, 2)})
+    assert "<svg" in figure.svg()
+    assert figure.png().startswith(b"\x89PNG")
+    assert text not in json.dumps(spec(figure), ensure_ascii=False)

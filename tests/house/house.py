@@ -30,9 +30,11 @@ NOT_YET_BUILT = {"retrieval"}
 LOADED_LATE = {
     "IPython": "half a second to import; only a notebook needs it",
     "altair": "half a second to import; only figures need it",
+    "datasets": "the extra 'hub'",
     "litellm": "a second to import; only some models need it",
     "math_verify": "brings sympy; only answers in LaTeX need it",
     "pandas": "a second to import; only frames need it",
+    "pyarrow": "a fifth of a second to import; only results on disk need it",
     "reasoning_gym": "brings a hundred generators; only its own tasks need it",
     "scipy": "half a second to import; only intervals need it",
     "vl_convert": "the extra 'notebook'",

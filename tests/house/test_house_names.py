@@ -92,15 +92,15 @@ def test_every_room_is_on_the_map():
 
 
 def test_every_public_name_is_type_checked():
-    """`tests/typing/api.py` writes every name of rtk, and of the rooms that it shows, at least once."""
+    """`tests/typing` writes every name of rtk, and of the rooms that it shows, at least once."""
     import rtk
 
     values = {name: getattr(rtk, name) for name in rtk.__all__}
     rooms = {name: value for name, value in values.items() if isinstance(value, types.ModuleType)}
     inside = {f"rtk.{room}.{name}" for room, module in rooms.items() for name in _listed(module)}
     public = {f"rtk.{name}" for name in values} | inside
-    code = ast.parse((house.ROOT / "tests/typing/api.py").read_text("utf-8"))
-    written = {ast.unparse(node) for node in ast.walk(code) if isinstance(node, ast.Attribute)}
+    trees = [ast.parse(path.read_text("utf-8")) for path in house.sources(house.ROOT / "tests/typing")]
+    written = {ast.unparse(node) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert sorted(public - written) == []
 
 

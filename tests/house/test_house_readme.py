@@ -84,7 +84,7 @@ def test_declared_dependencies_are_the_imported_ones():
     imported = {found.imported.split(".")[0] for path in house.sources() for found in house.imports(path)}
     modules = {"dspy-ai": "dspy", "ipython": "IPython", "vl-convert-python": "vl_convert"}
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["local"], *extras["notebook"]]
+    declared = [*PROJECT["dependencies"], *extras["hub"], *extras["local"], *extras["notebook"]]
     names = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in declared} - {"jupyterlab"}  # started, not imported
     expected = {modules.get(name, name).replace("-", "_") for name in names}
     assert imported - sys.stdlib_module_names - {"rtk"} == expected

@@ -62,6 +62,11 @@ CALLS = {
         "        return (yield rtk.ask(self.draft, inputs, samples=2))[1]\n"
         "Twice()(**ask).answer"
     ),
+    "Task": (
+        'own = rtk.Task.from_frame([{"question": f"{n} + {n}?", "answer": 2 * n} for n in range(40)])\n'
+        'ideas = rtk.tasks.load("brainstorm", size=2).judged_by(lambda question, answer: 7)\n'
+        "own.answer_type, own.metric(own.test[0], {'answer': own.test[0].answer}), ideas.metric(ideas.test[0], 'a')"
+    ),
     "TextAdapter": 'with dspy.context(adapter=rtk.TextAdapter()): dspy.Predict("question -> answer")(**ask)\n1',
     "TreeOfThoughts": 'rtk.TreeOfThoughts("question -> answer: int", depth=1)(**ask).answer',
     "answers": 'rtk.answers.vote(["4", "4", "5"]).winner',
@@ -76,6 +81,11 @@ CALLS = {
         "curve = rtk.experiments.curve(vote, task.test, task.metric, samples=(1, 2))\n"
         "compared = rtk.experiments.compare(vote, vote, task.test, task.metric)\n"
         "len(curve.rows()), compared.difference.value, rtk.experiments.measure(vote, task.test, task.metric).errors"
+    ),
+    "power": "rtk.power(0.2).questions, rtk.power(questions=100).difference",
+    "optimize": (
+        'found = rtk.optimize(rtk.ChainOfThought("question -> answer: int"), task, "bootstrap", max_labeled_demos=2)\n'
+        "found.verdict, found.diff().changed, found.after.accuracy.size"
     ),
     "recording": 'standing = rtk.recording("standing.jsonl"); lm("kept"); standing.stop(); len(standing)',
     "replicate": 'with rtk.replicate(1): lm("hi", n=2)\n1',

@@ -15,7 +15,7 @@ from IPython.core.formatters import DisplayFormatter
 
 import rtk
 from rtk import answers, budget, deliberation, errors, events, samples, statistics, strategies, testing
-from rtk.experiments import Arm, Demo, measure
+from rtk.experiments import Arm, Demo, Optimized, Tried, measure
 from rtk.models import Ping, doctor
 
 PLACE = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
@@ -117,6 +117,8 @@ def values():
         "Check": short({}, "4"),
         "Claim": answers.check_arithmetic("2 + 2 = 5")[0],
         "Estimate": statistics.proportion(3, 4),
+        "Power": rtk.power(0.1),
+        "Calibration": statistics.calibration([0.5, 0.9], [True, False], bins=2),
         "BudgetSpent": rtk.BudgetSpent("samples", limit),
         "NotRecorded": rtk.NotRecorded("sample 3 is not recorded", mend="mode='auto' draws it"),
         "SampleError": errors.SampleError("no sample came", mend="ask again", kind="timeout"),
@@ -140,8 +142,14 @@ def programs():
     tree = rtk.TreeOfThoughts(task.signature, check=task.check, depth=task.depth)
     measured = measure(Always(), task.test, task.metric)
     arm = Arm(task, "self-consistency", "3 samples", vote, measured)
+    tried, about = Tried(vote, 0.5, 4), {"name": "sums"}
+    better = Optimized(vote, vote, None, rtk.Spent(), 0.0, [tried], "interrupted", "SIMBA", {}, about)
     return {
         "Task": task,
+        "judged task": rtk.tasks.load("brainstorm", size=2).judged_by(agreed),
+        "own task": rtk.Task.from_frame([{"question": f"{n}?", "answer": n} for n in range(20)], name="own"),
+        "Judge": rtk.tasks.load("brainstorm", size=1).judge,
+        "Flaw": rtk.tasks.Flaw(3, "answer", "nothing is there"),
         "examples": task.test,
         "Prediction": pred,
         "stopped": stopped,
@@ -176,6 +184,9 @@ def programs():
         "Row": measured.rows[0],
         "Arm": arm,
         "Demo": Demo([arm], None),
+        "Optimized": better,
+        "Tried": tried,
+        "PromptDiff": better.diff(),
     }
 
 

@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any, assert_type
 
 import dspy
@@ -261,6 +260,7 @@ def predictions(pred: rtk.Prediction) -> None:
 
 def answers(text: str) -> None:
     """Text to answer to vote."""
+    assert_type(rtk.answers.text_of(7), str)
     assert_type(rtk.answers.extract(text), str | None)
     assert_type(rtk.answers.equal("1/2", 0.5, "numeric"), bool)
     rtk.answers.canonical("2,4,6", comparer="sequence")
@@ -289,59 +289,6 @@ def checked(inputs: Mapping[str, Any], candidate: Any) -> rtk.answers.Check:
     """A checker of a user's own."""
     checker: rtk.answers.Checker = checked
     return checker(inputs, candidate) and rtk.answers.Check(False, reason="too long", score=0.1)
-
-
-def statistics() -> None:
-    """Numbers to estimates."""
-    share = rtk.statistics.proportion(8, 10, level=0.9)
-    assert_type(share, rtk.statistics.Estimate)
-    assert_type((share.value, share.low, share.high, share.size), tuple[float | None, float, float, int])
-    assert_type(rtk.statistics.pass_at_k(16, 3, 4), float | None)
-    before, after = [True, False], [True, True]
-    assert_type(rtk.statistics.paired_difference(before, after, level=0.9), rtk.statistics.Estimate)
-    assert_type(rtk.statistics.mcnemar(before, after), float)
-
-
-# --- tasks ---
-
-
-def tasks() -> rtk.tasks.Task:
-    """Questions, their metric and their checker."""
-    assert_type(rtk.tasks.names(), list[str])
-    task = rtk.tasks.load("hidden_sequence", size=20, seed=0, level=2)
-    assert_type(task.train + task.dev + task.test, list[dspy.Example])
-    assert_type(task.metric(task.test[0], dspy.Prediction(answer="4")), bool)
-    assert_type(task.demos(4) + task.partial_demos(2), list[dspy.Example])
-    if task.check is not None and task.random_proposal is not None:
-        proposal = task.random_proposal(task.test[0].inputs().toDict(), "", Random(0))
-        assert_type(task.check({}, proposal), rtk.answers.Check)
-    return task
-
-
-# --- experiments ---
-
-
-def experiments(task: rtk.tasks.Task, lm: rtk.LM) -> None:
-    """Programs on a task, measured, compared, drawn."""
-    for name in rtk.experiments.STRATEGIES:
-        thinking: rtk.experiments.Thinking = name
-        rtk.experiments.program(thinking, task, samples=4, shots=rtk.experiments.SHOTS, instructions="Be brief.")
-    vote = rtk.experiments.program("self-consistency", "question -> answer", samples=4)
-    rtk.experiments.program("tree of thoughts", task, breadth=2, branching=4, depth=3)
-    measured = rtk.experiments.measure(vote, task.test, task.metric, concurrency=4, progress=None)
-    assert_type(measured, rtk.experiments.Measured)
-    assert_type(measured.rows, list[rtk.experiments.Row])
-    print(measured.accuracy, measured.spent, measured.errors, measured.abstentions, measured.to_frame())
-    found = rtk.experiments.compare(vote, vote.deepcopy(), task.test, task.metric, progress="auto")
-    assert_type(found, rtk.experiments.Comparison)
-    print(found.before, found.after, found.difference, found.p_value, found.told_apart, found.rows(), found.to_frame())
-    curve = rtk.experiments.curve(vote, task.test, task.metric, samples=(1, 2, 4), concurrency=4)
-    assert_type(curve, rtk.experiments.Curve)
-    print(curve.rows(), curve.to_frame(), curve.chart(), curve.svg(), curve.png(scale=2))
-    curve.save("curve.svg")
-    study = rtk.experiments.demo(lm, size=4, seed=1, concurrency=2)
-    assert_type(study, rtk.experiments.Demo)
-    assert_type(study.arms, list[rtk.experiments.Arm])
 
 
 # --- controls ---
@@ -384,7 +331,7 @@ def testing(vote: rtk.SelfConsistency, plain: dspy.Module) -> None:
 def errors() -> str | None:
     """The tree of errors; each carries its mend."""
     try:
-        tasks()
+        rtk.tasks.load("arithmetic")
     except rtk.errors.RecordingError as error:
         return error.mend
     except (rtk.NotRecorded, rtk.errors.NotRecorded) as lacking:
