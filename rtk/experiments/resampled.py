@@ -98,7 +98,7 @@ class AttemptCurve(Figure):
         rows = self.rows()
         apart, domain = told_apart(row["estimator"] for row in rows), span([*rows, *self.settings])
         panels = {}
-        for one in self.drawn:
+        for one in [one for one in self.drawn if one.size > 1] or self.drawn:  # one attempt is no curve
             own = [_shown(row, self.axis) for row in rows if row["source"] == one.source.label]
             rings = [_shown(row, self.axis) for row in self.settings if row["source"] == one.source.label]
             ticks = [k for k in FEW if k <= one.size] if self.axis == "samples" else None

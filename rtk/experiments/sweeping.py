@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import mkdtemp
@@ -178,8 +177,4 @@ def _about() -> dict[str, Any]:
     """What the results were made with."""
     named = {"rtk": "rtk-inference", "dspy": "dspy", "litellm": "litellm"}
     made = {name: version(package) for name, package in named.items()}
-    return {
-        **made,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
+    return {**made, "python": ".".join(map(str, sys.version_info[:3]))}
