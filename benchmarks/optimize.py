@@ -95,7 +95,8 @@ def same_when_loaded(fresh: dspy.Module, found: Optimized) -> None:
 
 def row(name: str, found: Optimized, seconds: float) -> tuple[str, ...]:
     """One line of the table."""
-    before, after = (str(one.accuracy) for one in (found.before, found.after) if one is not None)
+    sides = () if found.comparison is None else (found.comparison.before, found.comparison.after)
+    before, after = (str(one.value) for one in sides)
     difference = found.difference
     best = max((one.score for one in found.candidates if one.chosen), default=None)
     said = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
@@ -127,7 +128,7 @@ def goals(name: str, found: Optimized) -> list[Goal]:
 def main() -> None:
     """The command."""
     parser = bench.arguments(__doc__ or "", __file__)
-    parser.add_argument("--questions", type=int, default=100, help="held out in each case (%(default)s)")
+    parser.add_argument("--questions", type=int, default=120, help="held out in each case (%(default)s)")
     parser.add_argument("--store", type=Path, metavar="FOLDER", help="of the samples; rtk's own by default")
     options = parser.parse_args()
     names = bench.chosen(options.only, list(CONTENDERS))

@@ -60,6 +60,11 @@ def _plain(value: Any, in_order: bool = False) -> Any:
     raise TypeError(f"{type(value).__name__} {value!r:.60}")
 
 
+def escaped(text: str) -> str:
+    """A text as it stands in canonical JSON, without its quotes."""
+    return _encode(text)[1:-1]
+
+
 def checksum(text: str) -> str:
     """SHA-256 of a text's UTF-8 bytes, in hex."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from rtk._context import in_context, of_context
 from rtk.errors import RTKError
 from rtk.samples import Address, Missing, Sample
 
@@ -288,8 +289,6 @@ def watch(
     Raises:
         RTKError: for a watcher that is no function, or a kind that is no class of event.
     """
-    import dspy  # here and below: it takes seconds, and the store tells nobody of anything
-
     kinds = only if isinstance(only, tuple) else (only,)
     if only is not None and not all(isinstance(kind, type) for kind in kinds):
         raise RTKError(
@@ -304,7 +303,7 @@ def watch(
     told = watcher if watcher is None or only is None else _Only(watcher, only)
     seen = watchers() if told is None else (*watchers(), told)
     heard = hearers() if parts is None else (*hearers(), parts)
-    with dspy.context(rtk_watchers=seen, rtk_hearers=heard):
+    with in_context(rtk_watchers=seen, rtk_hearers=heard):
         yield events
 
 
@@ -321,23 +320,17 @@ def tell(kind: Callable[..., StrategyEvent], **fields: Any) -> None:
 
 def running() -> str:
     """The modules that the calling code runs in, outermost first."""
-    import dspy
-
-    return "/".join(type(module).__name__ for module in dspy.settings.caller_modules or ())
+    return "/".join(type(module).__name__ for module in of_context("caller_modules") or ())
 
 
 def watchers() -> tuple[Watcher, ...]:
     """Those who watch the calling code, outermost first."""
-    import dspy
-
-    return dspy.settings.get("rtk_watchers") or ()
+    return of_context("rtk_watchers") or ()
 
 
 def hearers() -> tuple[Hearer, ...]:
     """Those who listen to the parts of its samples, outermost first."""
-    import dspy
-
-    return dspy.settings.get("rtk_hearers") or ()
+    return of_context("rtk_hearers") or ()
 
 
 def emit(event: T, to: tuple[Callable[[T], None], ...]) -> None:

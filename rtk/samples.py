@@ -19,10 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from rtk._context import in_context, of_context
 from rtk._json import canonical, checksum
 from rtk.errors import NewerStore, StoreError, UnsupportedParameter
 
@@ -128,19 +130,22 @@ class Request:
             raise StoreError("a stored request is not in canonical form")
         return cls(body, checksum(body))
 
+    def saying(self, body: str) -> Request:
+        """A request that differs from this one in its messages alone, whose body is known."""
+        made = Request(body, checksum(body))
+        made.__dict__["_brief"] = self._brief
+        return made
+
     @property
     def value(self) -> dict[str, Any]:
         """The body as a fresh dict."""
         return json.loads(self.body)
 
-    @property
+    @cached_property
     def _brief(self) -> tuple[str, dict[str, Any]]:
         """The model and the options, parsed once; the messages may be long."""
-        found = self.__dict__.get("_parsed")
-        if found is None:
-            value = self.value
-            found = self.__dict__["_parsed"] = (value["model"], value["options"])
-        return found
+        value = self.value
+        return value["model"], value["options"]
 
     @property
     def model(self) -> str:
@@ -226,9 +231,7 @@ def addresses(request: Request, stream: Stream, start: int, count: int) -> list[
 
 def current_stream() -> Stream:
     """The stream the calling code runs in."""
-    import dspy  # here: it takes seconds, and who only looks at what is stored never comes by
-
-    return dspy.settings.get("rtk_stream") or Stream()
+    return of_context("rtk_stream") or Stream()
 
 
 @contextmanager
@@ -241,9 +244,7 @@ def replicate(number: int) -> Iterator[None]:
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise ValueError(f"replicate({number!r}): a replicate is a whole number from 0 on")
-    import dspy
-
-    with dspy.context(rtk_stream=Stream(number)):
+    with in_context(rtk_stream=Stream(number)):
         yield
 
 

@@ -18,6 +18,7 @@ from rtk.errors import AnswerError
 
 Kind = Literal["malformed", "empty", "refused", "length", "failed"]
 Rule = Literal["majority", "weighted", "mean", "median", "trimmed_mean", "medoid"]
+KINDS, RULES = get_args(Kind), get_args(Rule)
 QUANTITIES = ("mean", "median", "trimmed_mean")
 
 
@@ -34,8 +35,8 @@ class Abstention:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise AnswerError(f"{self.kind!r} is no kind of abstention", mend=f"one of {', '.join(get_args(Kind))}")
+        if self.kind not in KINDS:
+            raise AnswerError(f"{self.kind!r} is no kind of abstention", mend=f"one of {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -183,8 +184,8 @@ def tallied(clusters: tuple[Cluster, ...], abstained: Mapping[int, str], size: i
 
 
 def _check_arguments(rule: str, weights: Sequence[float] | None, size: int, trim: float | None) -> None:
-    if rule not in get_args(Rule):
-        raise AnswerError(f"rule={rule!r} is no rule of voting", mend=f"one of {', '.join(get_args(Rule))}")
+    if rule not in RULES:
+        raise AnswerError(f"rule={rule!r} is no rule of voting", mend=f"one of {', '.join(RULES)}")
     if (rule == "weighted") != (weights is not None):
         raise AnswerError(f"rule={rule!r} with weights={weights!r}", mend='weights= and rule="weighted" go together')
     if weights is not None and len(weights) != size:

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 
 import dspy
 
+from rtk._context import of_context
 from rtk.budget.cost import Ceiling, Cost, Spent, charged
 from rtk.errors import BudgetError
 from rtk.samples import Address
@@ -250,7 +251,7 @@ def _limit(unit: str, value: Any) -> float:
 
 def current_budgets() -> tuple[Budget, ...]:
     """The budgets the calling code runs under, outermost first."""
-    return dspy.settings.get("rtk_budgets") or ()
+    return of_context("rtk_budgets") or ()
 
 
 class _Locks:
@@ -337,12 +338,12 @@ def settle_stored(budgets: Sequence[Budget], costs: Mapping[Address, Cost]) -> b
         if any(budget.limits or budget._closed for budget in budgets):
             return False
         for budget in (one for one in budgets if one.counts):
-            new = {address: cost for address, cost in costs.items() if address not in budget._charged}
-            budget._charged |= new
+            known = budget._charged
+            new = {address: cost for address, cost in costs.items() if address not in known} if known else costs
+            known.update(new)
             for address, cost in new.items():
                 budget._prompts.setdefault(address.key, cost.prompt_tokens)
-            spent = charged(budget._spent, new.values(), reused=True)
-            budget._spent = replace(spent, calls=spent.calls + 1)
+            budget._spent = charged(budget._spent, new.values(), reused=True, calls=1)
         watchers = [watcher for budget in budgets for watcher in budget._watchers]
     for watcher in watchers:
         watcher()
@@ -380,6 +381,8 @@ def watched(budgets: Sequence[Budget], settled: Callable[[], object], closed: Ca
 
 def count_overdrawn(budgets: Sequence[Budget], samples: int) -> None:
     """Note samples that were paid for and not consulted."""
+    if not samples:
+        return
     with _Locks(budgets):
         for budget in budgets:
             budget._spent = replace(budget._spent, overdrawn=budget._spent.overdrawn + samples)

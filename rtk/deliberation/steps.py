@@ -181,19 +181,22 @@ def _too_deep() -> RTKError:
 def _written(step: Step, depth: int) -> dict[str, Any]:
     if depth > DEEPEST:
         raise _too_deep()
-    score = float(step.score) if step.score is not None and math.isfinite(step.score) else None  # JSON has no NaN
-    values = {
-        "text": str(step.text),
-        "score": score,
-        "label": str(step.label),
-        "tokens": int(step.tokens),
-        "address": None if step.address is None else str(step.address),
-        "reason": str(step.reason),
-        "children": [_written(child, depth + 1) for child in step.children],
-    }
-    return {"kind": step.kind, "state": step.state} | {
-        name: value for name, value in values.items() if value or (name in ("score", "address") and value is not None)
-    }
+    written: dict[str, Any] = {"kind": step.kind, "state": step.state}
+    if text := str(step.text):
+        written["text"] = text
+    if step.score is not None and math.isfinite(step.score):  # JSON has no NaN
+        written["score"] = float(step.score)
+    if label := str(step.label):
+        written["label"] = label
+    if tokens := int(step.tokens):
+        written["tokens"] = tokens
+    if step.address is not None:
+        written["address"] = str(step.address)
+    if reason := str(step.reason):
+        written["reason"] = reason
+    if step.children:
+        written["children"] = [_written(child, depth + 1) for child in step.children]
+    return written
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

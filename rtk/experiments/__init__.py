@@ -5,10 +5,8 @@ Knows no control and no command.
 """
 
 from rtk.experiments.calibrating import Reliability
-from rtk.experiments.comparing import Comparison, compare
 from rtk.experiments.compiling import Tried
 from rtk.experiments.contrasts import Contrast, Contrasts
-from rtk.experiments.curves import Curve, curve
 from rtk.experiments.demo import Demo, demo
 from rtk.experiments.difficulty import Difficulty
 from rtk.experiments.failures import Failures
@@ -16,7 +14,6 @@ from rtk.experiments.frontiers import Frontier
 from rtk.experiments.grids import Grid
 from rtk.experiments.latencies import Latency
 from rtk.experiments.matching import Matched
-from rtk.experiments.measuring import Measured, Row, measure
 from rtk.experiments.optimized import Optimized
 from rtk.experiments.optimizers import OPTIMIZERS, OptimizerName
 from rtk.experiments.optimizing import optimize
@@ -27,7 +24,7 @@ from rtk.experiments.replayed import Replayed
 from rtk.experiments.replaying import replay
 from rtk.experiments.replicates import Replicated
 from rtk.experiments.report_page import Section
-from rtk.experiments.resampled import AttemptCurve
+from rtk.experiments.resampled import Curve
 from rtk.experiments.results import Results
 from rtk.experiments.saved_programs import SavedProgram, load_program, read_program
 from rtk.experiments.summarising import Summary
@@ -37,8 +34,6 @@ __all__ = [
     "OPTIMIZERS",
     "SHOTS",
     "STRATEGIES",
-    "AttemptCurve",
-    "Comparison",
     "Contrast",
     "Contrasts",
     "Curve",
@@ -49,7 +44,6 @@ __all__ = [
     "Grid",
     "Latency",
     "Matched",
-    "Measured",
     "Optimized",
     "OptimizerName",
     "Policy",
@@ -58,18 +52,14 @@ __all__ = [
     "Replayed",
     "Replicated",
     "Results",
-    "Row",
     "SavedProgram",
     "Section",
     "Summary",
     "Thinking",
     "Tried",
     "asweep",
-    "compare",
-    "curve",
     "demo",
     "load_program",
-    "measure",
     "optimize",
     "program",
     "read_program",

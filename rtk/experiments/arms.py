@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -15,10 +14,11 @@ import dspy
 
 from rtk.budget import Budget
 from rtk.errors import StrategyError
+from rtk.experiments.axes import axes, column
 from rtk.experiments.naming import name_of
-from rtk.experiments.records import OF_ARM, OF_EXAMPLE, PLACE, Arm
-from rtk.experiments.spool import ROWS
+from rtk.experiments.records import Arm
 from rtk.models import LM
+from rtk.samples import outside_a_request
 from rtk.strategies import Setting, Strategy, check_whole
 
 SAMPLING = (
@@ -26,7 +26,6 @@ SAMPLING = (
     "reasoning_effort", "thinking", "stop_sequences",
 )  # fmt: skip
 """Parameters of the model that may be swept by their names alone; others as `lm.name`."""
-TAKEN = {*OF_ARM, *OF_EXAMPLE, *PLACE, *ROWS.types}
 
 
 @dataclass(frozen=True)
@@ -70,18 +69,19 @@ def runners(program: Any, over: Mapping[str, Sequence[Any]] | None, models: Any)
     Raises:
         StrategyError: for what is no program, a setting that no program has, or values that are none.
     """
-    programs, axes, lms = _programs(program), _axes(over or {}), _models(models)
-    _check_axes(programs, axes)
+    programs, swept, lms = _programs(program), axes(over or {}), _models(models)
+    _check_axes(programs, swept)
+    _check_models(programs, swept, lms)
     programs = {name: one.deepcopy() for name, one in programs.items()}  # the caller's stay as they are
-    made: list[Runner] = []
+    called, made = _called(lms), list[Runner]()
     for family, (name, one) in enumerate(programs.items()):
-        own = {axis: values if takes_setting(one, axis) else [None] for axis, values in axes.items()}
+        own = {axis: values for axis, values in swept.items() if takes_setting(one, axis)}
         for values in product(*own.values()):
-            chosen = {axis: value for axis, value in zip(own, values, strict=True) if takes_setting(one, axis)}
+            chosen = dict(zip(own, values, strict=True))
+            said = {column(axis): chosen[axis].said if axis in chosen else None for axis in swept}
             for group, lm in enumerate(lms):
-                made_of, model, limits = _set(one, lm, chosen)
-                said = {column(axis): told(chosen[axis]) if axis in chosen else None for axis in axes}
-                arm = Arm("", name, getattr(model or dspy.settings.lm, "model", "") or "", said)
+                made_of, model, limits = _set(one, lm, {axis: value.value for axis, value in chosen.items()})
+                arm = Arm("", name, called[group], said)
                 made.append(Runner(arm, made_of, model, limits, len(made), family, group))
     return _labelled(made, len(programs) > 1, len(lms) > 1)
 
@@ -99,22 +99,6 @@ def _programs(given: Any) -> dict[str, dspy.Module]:
     return found
 
 
-def _axes(over: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    found = {}
-    for name, values in over.items():
-        if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
-            raise StrategyError(
-                f"over={{{name!r}: {values!r:.40}}}", mend=f'a list, such as {{"{name}": [{values!r}]}}'
-            )
-        found[name] = list(values)
-        if not found[name]:
-            raise StrategyError(f"over={{{name!r}: []}}: no value", mend="one value at least")
-        said = [json.dumps(told(value), sort_keys=True) for value in found[name]]
-        if twice := next((one for place, one in enumerate(said) if one in said[:place]), None):
-            raise StrategyError(f"over={{{name!r}: …}} has {twice} twice", mend="each value once; replicates= repeats")
-    return found
-
-
 def _models(given: Any) -> list[dspy.BaseLM | None]:
     if given is None:
         return [None]
@@ -127,11 +111,59 @@ def _models(given: Any) -> list[dspy.BaseLM | None]:
     return found
 
 
+def _called(lms: Sequence[Any]) -> list[str]:
+    """What models are called: by their model strings, and where two have one, by the parameters that tell them apart.
+
+    Raises:
+        StrategyError: for two that nothing tells apart: their samples are the same ones.
+    """
+    used = [lm or dspy.settings.lm for lm in lms]
+    names = [getattr(lm, "model", "") or "" for lm in used]
+    told = [_parameters(lm) for lm in used]
+    found = []
+    for name, mine in zip(names, told, strict=True):
+        others = [other for other_name, other in zip(names, told, strict=True) if other_name == name]
+        if others.count(mine) > 1:
+            raise StrategyError(
+                f"two models are called {name!r} and asked alike, so their samples are the same ones",
+                mend='tell them apart: rtk.LM(…, revision="b")',
+            )
+        apart = [key for key in mine if any(other.get(key) != mine[key] for other in others)]
+        found.append(f"{name} ({', '.join(f'{key}={mine[key]}' for key in apart)})" if apart else name)
+    return found
+
+
+def _parameters(lm: Any) -> dict[str, Any]:
+    given = {**getattr(lm, "kwargs", {}), "revision": getattr(lm, "revision", None)}
+    return {key: value for key, value in given.items() if value is not None and not outside_a_request(key)}
+
+
 # --- settings ---
 
 
-def _check_axes(programs: Mapping[str, dspy.Module], axes: Mapping[str, list[Any]]) -> None:
-    for axis in axes:
+def _check_models(programs: Mapping[str, dspy.Module], swept: Mapping[str, Any], lms: Sequence[Any]) -> None:
+    """Refuse an axis that would change nothing, and a sweep without a model."""
+    sampling = [axis for axis in swept if axis in SAMPLING or axis.startswith("lm.")]
+    for name, program in programs.items():
+        for where, predictor in program.named_predictors():
+            lm = getattr(predictor, "lm", None)
+            if lm is not None and (sampling or lms != [None]):
+                raise StrategyError(
+                    f"{name}: {where} has a model of its own, which {(sampling or ['model'])[0]}= does not reach",
+                    mend="program.set_lm(None), and model=[…] or dspy.configure(lm=…)",
+                )
+            config = getattr(predictor, "config", None) or {}
+            if twice := next((axis for axis in sampling if axis.rpartition(".")[2] in config), None):
+                raise StrategyError(
+                    f"{name}: {where} sets {twice} itself, so sweeping it changes nothing",
+                    mend=f"take it out of the predictor's config: predictor.config.pop({twice!r})",
+                )
+            if lm is None and lms == [None] and dspy.settings.lm is None:
+                raise StrategyError("no model", mend='dspy.configure(lm=rtk.LM("embedded")), or model=[…]')
+
+
+def _check_axes(programs: Mapping[str, dspy.Module], swept: Mapping[str, Any]) -> None:
+    for axis in swept:
         if not any(takes_setting(program, axis) for program in programs.values()):
             known = sorted({path for program in programs.values() for path in paths(program)})
             near = get_close_matches(axis, known, n=1, cutoff=0.4)
@@ -185,6 +217,8 @@ def _set(program: dspy.Module, lm: Any, chosen: Mapping[str, Any]) -> tuple[dspy
             limits = _limits(value)
         else:
             options[setting] = value
+    for strategy in where.values():
+        strategy.check_settings()
     return made, _copied(lm, options), limits
 
 
@@ -228,24 +262,6 @@ def _limits(value: Any) -> Mapping[str, Any] | None:
 
 
 # --- names ---
-
-
-def column(axis: str) -> str:
-    """The column of an axis; one that is called like a column there is has another name."""
-    return f"{axis}_setting" if axis in TAKEN else axis
-
-
-def told(value: Any) -> Any:
-    """A setting as a JSON value: itself where it is one, else what it is called."""
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError):
-        return getattr(value, "__qualname__", None) or name_or_repr(value)
-
-
-def name_or_repr(value: Any) -> str:
-    """What a value is called in a table, the same in every process."""
-    return repr(value) if isinstance(value, Budget) else type(value).__name__
 
 
 def _labelled(made: list[Runner], programs: bool, models: bool) -> list[Runner]:

@@ -7,9 +7,12 @@ from typing import Any
 
 from rtk.errors import RTKError
 from rtk.experiments.figures import Figure
+from rtk.experiments.grades import graded
 from rtk.experiments.lines import RING, drawn, framed, panel, told_apart
 from rtk.experiments.records import Card, Records
-from rtk.experiments.tables import decimal, text_table
+from rtk.experiments.tables import text_table
+from rtk.experiments.telling import share
+from rtk.experiments.telling import span as interval
 from rtk.statistics import Calibration
 from rtk.statistics import calibration as calibrated
 
@@ -102,7 +105,7 @@ class Reliability(Figure):
             {
                 "setting": setting,
                 "calibration error": _cell(found),
-                "by chance alone": decimal(found.chance),
+                "by chance alone": share(found.chance),
                 "answers": f"{sum(one.size for one in found.bins):,}",
                 "without confidence": f"{found.unsaid:,}",
             }
@@ -125,7 +128,7 @@ def calibration(records: Records, bins: int = 10) -> Reliability:
     Raises:
         RTKError: for no bins, and where no answer has a confidence.
     """
-    rows = records.rows("setting", "example", "confidence", "score")
+    rows = graded(records, "confidence")
     known = rows.loc[rows["confidence"].notna(), "setting"].unique()
     settings = [arm.label for arm in records.settings]
     if not len(known):
@@ -135,9 +138,9 @@ def calibration(records: Records, bins: int = 10) -> Reliability:
     found = {}
     for setting in (one for one in settings if one in set(known)):
         own = rows[rows["setting"] == setting]
-        found[setting] = calibrated(own["confidence"], own["score"], bins, clusters=own["example"])
+        found[setting] = calibrated(own["confidence"], own["value"], bins, clusters=own["example"])
     return Reliability(found, tuple(one for one in settings if one not in found), records.task)
 
 
 def _cell(found: Calibration) -> str:
-    return f"{decimal(found.ece.value)} [{found.ece.low:.2f}, {found.ece.high:.2f}]"
+    return f"{share(found.ece.value)} {interval(found.ece)}"

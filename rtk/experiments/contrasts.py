@@ -86,6 +86,19 @@ class Contrast:
         """Whether the adjusted p-value is at most what the level leaves: 0.05 at 95 %."""
         return self.adjusted <= 1 - self.difference.level + 1e-12
 
+    @property
+    def verdict(self) -> str:
+        """`"told apart"` or not, by the adjusted p-value; where the interval says otherwise, in so many words.
+
+        The p-value is exact and the interval is not, nor is it adjusted, so that near the level the two may differ.
+        """
+        apart, clear = self.told_apart, self.difference.low > 0 or self.difference.high < 0
+        if apart and not clear:
+            return "told apart, though the interval includes 0"
+        if clear and self.p_value > 1 - self.difference.level + 1e-12:
+            return "not told apart, though the interval leaves 0 out"
+        return "told apart" if apart else "not told apart"
+
     def rows(self) -> list[dict[str, Any]]:
         """One tidy row: the two settings, their difference with its interval, its p-values, and what both cost."""
         sides = {"before": self.before, "after": self.after}
@@ -114,17 +127,19 @@ class Contrast:
         return pd.DataFrame(self.rows())
 
     def _verdict(self) -> str:
-        found = self.difference
+        found, asked = self.difference, counted(self.difference.size, "question")
         if found.value is None:
             return "No question was asked of both, so nothing is known of the difference."
         said = f"p = {chance(self.p_value)}" if self.p_value >= 0.001 else "p < 0.001"
-        verdict = "told apart" if self.told_apart else "not told apart"
+        verdict, _, though = self.verdict.partition(",")
+        though = f",{though}" if though else ""
         return (
             f"{self.after.setting} less {self.before.setting}: {signed(found.value)}, {percent(found.level)} interval "
-            f"{span(found, sign=True)} ({found.method}), exact {said}: {verdict} by {counted(found.size, 'question')}."
+            f"{span(found, sign=True)} ({found.method}), exact {said}: {verdict} by {asked}{though}."
         )
 
-    def _cells(self) -> list[dict[str, str]]:
+    def cells(self) -> list[dict[str, str]]:
+        """The two settings as lines of a table, in words."""
         sides = (self.before, self.after)
         flops = not any(unknown(side.flops) for side in sides)
         return [
@@ -141,10 +156,10 @@ class Contrast:
         ]
 
     def __repr__(self) -> str:
-        return f"{text_table(self._cells())}\n{self._verdict()}{noted(self.warnings)}"
+        return f"{text_table(self.cells())}\n{self._verdict()}{noted(self.warnings)}"
 
     def _repr_html_(self) -> str:
-        table = html_table(f"{self.metric} on the same questions", self._cells(), self._verdict())
+        table = html_table(f"{self.metric} on the same questions", self.cells(), self._verdict())
         return str(with_notes(table, self.warnings))
 
 
@@ -185,7 +200,7 @@ class Contrasts:
                 interval: span(pair.difference, sign=True),
                 "p": chance(pair.p_value),
                 "p (Holm)": chance(pair.adjusted),
-                "told apart": "yes" if pair.told_apart else "no",
+                "told apart": _told_apart(pair),
                 "questions": f"{pair.difference.size:,}",
                 "unequal": ", ".join(one.kind for one in pair.cautions) or "–",
             }
@@ -211,6 +226,12 @@ class Contrasts:
 
     def _repr_html_(self) -> str:
         return str(with_notes(html_table(self._heading(), self._cells()), self._notes()))
+
+
+def _told_apart(pair: Contrast) -> str:
+    if "," not in pair.verdict:
+        return "yes" if pair.told_apart else "no"
+    return "yes, but the interval includes 0" if pair.told_apart else "no, but the interval leaves 0 out"
 
 
 @overload
@@ -272,6 +293,18 @@ def _contrast(pair: Paired, metric: str, level: float) -> Contrast:
     sides = [_side(pair, at, level) for at in range(2)]
     found = difference(before, after, pair.questions, level)
     return Contrast(sides[0], sides[1], found, p, p, metric, tuple(cautions(pair)))
+
+
+def with_itself(records: Records, level: float = 0.95) -> Contrast:
+    """The only setting of a sweep against itself, as before and after of what did not change: measured once, no
+    difference, with the interval that so many questions give.
+
+    Args:
+        records: of a sweep of one setting.
+        level: of the interval, in (0, 1).
+    """
+    (arm,) = records.settings
+    return _contrast(paired(prepared(graded(records, *NEEDED)), arm, arm), records.task.metric, level)
 
 
 def _side(pair: Paired, at: int, level: float) -> Side:

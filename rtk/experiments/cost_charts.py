@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from math import ceil, floor, log10
 from typing import Any
 
-from rtk.experiments.figures import DIGITS, PALETTE, SHAPES, WIDTH
+from rtk.experiments.figures import DIGITS, HEIGHT, PALETTE, SHAPES, WIDTH
 from rtk.experiments.telling import RAISED
 from rtk.statistics import Estimate
 
 KINDS = len(PALETTE)
+CLOSE = 12  # pixels: the names of points that are closer, across and down, would stand over each other
 GREY = PALETTE[-1]
 NARROW = 1.5  # a lone cost stands in the middle of an axis from it divided by this to it times this
 
@@ -119,14 +120,31 @@ def points(base: Any, x: Any, y: Any, look: Mapping[str, Any], tooltip: Sequence
 def names(rows: Sequence[Mapping[str, Any]], x: Any, y: Any, look: Mapping[str, Any]) -> Any:
     """The names of points, above to the left, where nothing is that beats them; below to the right of the first.
 
-    They have the colour of their points: a theme for dark pages leaves other text in a chart black.
+    Points at one place have one name, which says both. They have the colour of their points: a theme for dark pages
+    leaves other text in a chart black.
     """
     import altair as alt
 
     low, high = x["scale"]["domain"]
     edge = low * (high / low) ** 0.3
-    said = [{**row, "first": row["cost"] < edge} for row in rows]
+    said = [{**row, "first": row["cost"] < edge} for row in _joined(rows, log10(high / low), y["scale"]["domain"])]
     base = alt.Chart(alt.InlineData(values=said, name="names")).encode(x=x, y=y, text="name:N", color=look["color"])
     first = base.transform_filter("datum.first").mark_text(align="left", dx=7, dy=10, fontSize=11)
     others = base.transform_filter("!datum.first").mark_text(align="right", dx=-7, dy=-8, fontSize=11)
     return alt.layer(first, others)
+
+
+def _joined(rows: Sequence[Mapping[str, Any]], powers: float, values: Sequence[float]) -> list[dict[str, Any]]:
+    """The rows, those whose names would stand over each other as the first of them with all their names."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        for other in found:
+            across = (
+                abs(log10(row["cost"] / other["cost"])) / powers * WIDTH if row["cost"] > 0 < other["cost"] else 0.0
+            )
+            if across < CLOSE and abs(row["value"] - other["value"]) / (values[1] - values[0]) * HEIGHT < CLOSE:
+                other["name"] = f"{other['name']} and {row['name']}"
+                break
+        else:
+            found.append(dict(row))
+    return found

@@ -17,9 +17,10 @@ import numpy as np
 
 from rtk.errors import RTKError
 from rtk.experiments.figures import Figure
+from rtk.experiments.grades import graded
 from rtk.experiments.lines import drawn, framed, panel, told_apart
 from rtk.experiments.orders import Array
-from rtk.experiments.pools import Pool, Source, sources_of
+from rtk.experiments.pools import Pool, Source, sources_of, unscored
 from rtk.experiments.records import Card, Records
 from rtk.experiments.tables import text_table
 from rtk.statistics import Estimate, mean
@@ -59,7 +60,7 @@ class Difficulty(Figure):
         accuracy: by setting, one estimate for each bin.
         left_out: settings that could not be scored apart from what bins them.
         held_out: what difficulty was estimated on, in words.
-        unbinned: answers to questions that were asked in no other replicate, which are in no bin.
+        unbinned: answers to questions at which nothing was held out, as those asked in no other replicate; in no bin.
         task: which questions.
     """
 
@@ -134,7 +135,7 @@ class Difficulty(Figure):
         ]
         told = [f"Left out, since it looked at the held-out attempts: {one}." for one in self.left_out]
         if self.unbinned:
-            told.append(f"In no bin, since no other replicate asked the question: {self.unbinned} answers.")
+            told.append(f"In no bin, since nothing was held out at the question: {self.unbinned} answers.")
         return "\n".join([self._heading(), text_table([*head, *cells]), *told])
 
 
@@ -143,21 +144,22 @@ def by_difficulty(records: Records, bins: int = 5) -> Difficulty:
 
     A question's difficulty is the share of right ones among its held-out attempts, the mean over programs and models.
     The bins are of about equally many questions, as in Snell et al. (2024, arXiv:2408.03314); questions of one
-    difficulty stay together, so there may be fewer bins, and uneven ones.
+    difficulty stay together, so there may be fewer bins, and uneven ones. Of a program with one attempt no half can be
+    held out, so that it says nothing of difficulty.
 
     Args:
         records: of a sweep, with `replicates=2` or more, or with more attempts than the settings looked at.
         bins: at most.
 
     Raises:
-        RTKError: for no bins, and where no setting can be scored apart from what bins it.
+        RTKError: for no bins, where no setting can be scored apart from what bins it, and for attempts without scores.
     """
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise RTKError(f"bins={bins!r}", mend="a whole number from 1 on, such as bins=5")
     sources = sources_of(records)
     apart = records.replicates > 1
     ease, used = _other_replicates(sources) if apart else _held_out_half(sources)
-    rows = records.rows("setting", "replicate", "example", "score", "addresses")
+    rows = graded(records, "addresses")
     places = list(zip(rows["replicate"], rows["example"], strict=True))
     rows["ease"] = [ease.get(place, np.nan) for place in places]
     seen = [bool(used[place] & set(own)) for place, own in zip(places, rows["addresses"], strict=True)]
@@ -173,6 +175,9 @@ def by_difficulty(records: Records, bins: int = 5) -> Difficulty:
     rows = rows[rows["setting"].isin(kept)]
     unbinned = int(rows["ease"].isna().sum())
     rows = rows[rows["ease"].notna()]
+    if rows.empty:
+        where = "in two replicates" if apart else "with two attempts or more"
+        raise RTKError(f"no question was asked {where}, so none is known to be hard", mend="sweep again: it resumes")
     levels, number = _levels(rows, bins)
     found = {one: tuple(_accuracies(rows, number, one, len(levels))) for one in kept}
     held_out = "the other replicates' attempts" if apart else "a held-out half of each question's attempts"
@@ -182,7 +187,7 @@ def by_difficulty(records: Records, bins: int = 5) -> Difficulty:
 def _accuracies(rows: Any, number: Array, setting: str, levels: int) -> Iterator[Estimate]:
     for level in range(levels):
         own = rows[(rows["setting"] == setting).to_numpy() & (number == level)]
-        yield mean(own["score"].tolist(), own["example"].tolist())
+        yield mean(own["value"].tolist(), own["example"].tolist())
 
 
 def _levels(rows: Any, bins: int) -> tuple[tuple[Level, ...], Array]:
@@ -195,7 +200,7 @@ def _levels(rows: Any, bins: int) -> tuple[tuple[Level, ...], Array]:
     kept = np.unique(own)
     levels = tuple(
         Level(at + 1, float(ease[own == one].min()), float(ease[own == one].max()),
-              int(unique["example"].to_numpy()[own == one].size))
+              int(unique["example"][own == one].nunique()))
         for at, one in enumerate(kept)
     )  # fmt: skip
     return levels, np.searchsorted(kept, number)
@@ -225,7 +230,7 @@ def _held_out_half(sources: Sequence[Source]) -> tuple[dict[Place, float], dict[
     """The share of right attempts in the second half of each pool, and which samples these are."""
     shares: dict[Place, list[float]] = defaultdict(list)
     used: dict[Place, set[str]] = defaultdict(set)
-    for source in sources:
+    for source in (one for one in sources if one.size > 1):
         for pool in source.pools:
             place = pool.replicate, pool.example
             half = range(source.size - source.size // 2, source.size)
@@ -238,7 +243,7 @@ def _share(pool: Pool, places: range) -> float:
     """How right some attempts of a pool are; a question without attempts is one that nobody answers."""
     found = [pool.scores[one] for one in places]
     if any(one != one for one in found):
-        raise RTKError("the attempts have no scores of their own", mend="a metric that asks no model scores them")
+        raise unscored()
     return float(np.mean(found)) if found else 0.0
 
 

@@ -76,7 +76,8 @@ class Match:
         if found.value is None or self.adjusted is None:
             return "no question of both"
         if self.adjusted <= 1 - found.level + 1e-12:
-            return "better" if found.value > 0 else "worse"
+            said = "better" if found.value > 0 else "worse"
+            return said if found.low > 0 or found.high < 0 else f"{said}, though the interval includes 0"
         return f"equal within {margin:g}" if max(-found.low, found.high) <= margin else "not told apart"
 
 

@@ -25,6 +25,14 @@ KINDS: Mapping[str, str] = {
     "wrong": "wrong, as the other settings were",
 }
 """Why an answer is worth reading, in the order in which they are shown; one that fits several is under the first."""
+SCORED_KINDS: Mapping[str, str] = {
+    **KINDS,
+    "confident": "scored less than 1, and sure of it",
+    "overruled": "scored less than 1, though an attempt scored 1",
+    "beaten": "scored less than 1, where other settings scored 1",
+    "wrong": "scored less than 1, the lowest first",
+}
+"""The same of a task whose metric is a score."""
 NONE = "Nothing failed: every answer was right."
 ALONE = 2  # attempts from which on agreement says anything: one always agrees with itself
 ELSEWHERE = 2  # settings that must give one answer before the gold answer is doubted
@@ -86,11 +94,18 @@ class Failures(Sequence[Failure]):
         rows: those that are shown, at most so many of a kind.
         counts: how many there are of each kind, also of those that are not shown.
         answers: how many answers there are, right ones included.
+        metric: what the sweep reports; of another than accuracy an answer is worth reading that scored less than 1.
     """
 
     rows: list[Failure]
     counts: dict[str, int]
     answers: int
+    metric: str = "accuracy"
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """What each kind is called."""
+        return KINDS if self.metric == "accuracy" else SCORED_KINDS
 
     def __getitem__(self, at: Any) -> Any:
         return self.rows[at]
@@ -108,13 +123,15 @@ class Failures(Sequence[Failure]):
     def _told(self) -> str:
         """How many there are of each kind, in a sentence."""
         if not self.counts:
-            return NONE if self.answers else "No question was asked, so nothing failed."
+            none = NONE if self.metric == "accuracy" else "Nothing failed: every answer scored 1."
+            return none if self.answers else "No question was asked, so nothing failed."
         total = sum(self.counts.values())
         left = total - len(self.rows)
         more = f" {counted(len(self.rows), 'answer')} of them {'is' if len(self.rows) == 1 else 'are'} shown." * (
             left > 0
         )
         said = "was not right" if total == 1 else "were not right"
+        said = said if self.metric == "accuracy" else "scored less than 1"
         return f"{total:,} of {counted(self.answers, 'answer')} {said}.{more}"
 
     def __repr__(self) -> str:
@@ -129,7 +146,7 @@ class Failures(Sequence[Failure]):
         parts: list[Markup] = []
         for kind, many in self.counts.items():
             shown = [one for one in self.rows if one.kind == kind]
-            parts.append(element("p", element("b", _heading(kind, many, len(shown)))))
+            parts.append(element("p", element("b", _heading(self.kinds[kind], many, len(shown)))))
             parts += [drawn(one, one.deliberation) for one in shown]
         return element("div", element("p", self._told()), *parts, class_="rtk-failures")
 
@@ -170,7 +187,7 @@ def failures(
     bad["kind"] = _kinds(bad)
     counts = {kind: int((bad["kind"] == kind).sum()) for kind in KINDS if (bad["kind"] == kind).any()}
     chosen = [one for kind in counts for one in _picked(bad[bad["kind"] == kind], kind, each)]
-    return Failures([_failure(one, records) for one in chosen], counts, len(frame))
+    return Failures([_failure(one, records) for one in chosen], counts, len(frame), records.task.metric)
 
 
 COLUMNS = ("setting", "replicate", "example", "question", "answer", "gold", "score", "confidence", "stopped", "pool",
@@ -272,8 +289,7 @@ def _glimpse(text: str | None, most: int) -> str:
     return one if len(one) <= most else f"{one[: most - 1].rstrip()}…"
 
 
-def _heading(kind: str, many: int, shown: int) -> str:
-    said = KINDS[kind]
+def _heading(said: str, many: int, shown: int) -> str:
     return f"{said[:1].upper()}{said[1:]} ({many:,}{f', {shown:,} shown' if shown < many else ''})"
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from math import ceil, floor
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,56 +143,3 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         size = int.from_bytes(png[at : at + 4])
         yield png[at + 4 : at + 8], png[at + 8 : at + 8 + size]
         at += 12 + size
-
-
-def accuracy_chart(
-    rows: Sequence[Mapping[str, Any]], amount: str, *, title: str, subtitle: list[str], axis: str, description: str
-) -> Any:
-    """Accuracy against an amount of compute: points on a line, and their intervals as a band.
-
-    Args:
-        rows: tidy rows with `accuracy`, `low`, `high`, `n`, `tokens` and the amount.
-        amount: the column to draw against, on a logarithmic axis with ticks where something was measured.
-        title: in bold above the chart.
-        subtitle: lines below it: how many questions, which interval, what the points share.
-        axis: what the amount is.
-        description: all of it in words, for a screen reader.
-    """
-    import altair as alt
-
-    shown = [_rounded(row) for row in rows if row["accuracy"] is not None]
-    settings = [row[amount] for row in shown]
-    x = alt.X(f"{amount}:Q", title=axis, scale=_scale(settings), axis=alt.Axis(values=settings, grid=False, format="d"))
-    y = partial(
-        alt.Y, type="quantitative", title="accuracy", scale=alt.Scale(domain=_span(shown)), axis=alt.Axis(tickCount=5)
-    )
-    fields = [f"{amount}:Q", *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("accuracy", "low", "high")), "n:Q",
-              alt.Tooltip("tokens:Q", format=",")]  # fmt: skip
-    base = alt.Chart().encode(x=x)
-    band = base.mark_area(color=BLUE, opacity=0.2).encode(y=y("low"), y2="high:Q")
-    whisker = base.mark_rule(color=BLUE, opacity=0.5).encode(y=y("low"), y2="high:Q")
-    line = base.mark_line(color=BLUE, strokeWidth=2).encode(y=y("accuracy"))
-    point = base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(y=y("accuracy"), tooltip=fields)
-    # A name for the data: without one altair makes it from a hash, and moves the data elsewhere in the chart.
-    data = alt.InlineData(values=shown, name="accuracy")
-    layers = alt.layer(band, whisker, line, point, data=data, width=WIDTH, height=HEIGHT)
-    return layers.properties(title={"text": title, "subtitle": subtitle}, description=description).configure(**THEME)
-
-
-def _scale(settings: Sequence[int]) -> Any:
-    """A logarithmic axis with room at both ends; around a single setting, from half of it to twice."""
-    import altair as alt
-
-    if len(settings) < 2:
-        return alt.Scale(type="log", base=2, domain=[settings[0] / 2, settings[0] * 2] if settings else [1, 2])
-    return alt.Scale(type="log", base=2, nice=False, padding=14)
-
-
-def _span(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The intervals' ends, outwards to the next tenth."""
-    lows, highs = [row["low"] for row in rows], [row["high"] for row in rows]
-    return [floor(min(lows, default=0) * 10) / 10, ceil(max(highs, default=1) * 10) / 10]
-
-
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: round(value, DIGITS) if isinstance(value, float) else value for name, value in row.items()}

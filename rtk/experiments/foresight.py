@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from rtk.strategies import Flow, Strategy, ask, wanted
 
 LOOKED_AT = 10
 """Questions on which every arm is rehearsed."""
+PATIENCE = 2.0  # seconds after which no further one is looked at
 
 Wanted = dict[Address, Expected | None]
 
@@ -25,27 +27,30 @@ def foreseen(runners: Sequence[Runner], examples: Sequence[dspy.Example], replic
 
     Args:
         runners: the arms.
-        examples: the questions, of which `LOOKED_AT` that are evenly apart are looked at.
+        examples: the questions, of which up to `LOOKED_AT` that are evenly apart are looked at.
         replicates: of the whole.
         concurrency: questions under way at once.
     """
     step = max(1.0, len(examples) / LOOKED_AT)
     chosen = [examples[int(number * step)] for number in range(min(len(examples), LOOKED_AT))]
-    found: Wanted = {}
-    for number in range(replicates):
+    pairs = [(example, number) for example in chosen for number in range(replicates)]
+    found, looked, end = Wanted(), 0, time.monotonic() + PATIENCE
+    for example, number in pairs:
         for runner in runners:
-            found |= _rehearsed(runner, chosen, number, replicates)
-    return _line(found, len(examples) / len(chosen), len(examples), concurrency)
+            found |= _rehearsed(runner, example, number if replicates > 1 else None)
+        looked += 1
+        if time.monotonic() > end:
+            break
+    return _line(found, len(examples) * replicates / looked, len(examples), concurrency)
 
 
-def _rehearsed(runner: Runner, chosen: Sequence[dspy.Example], number: int, replicates: int) -> Wanted:
+def _rehearsed(runner: Runner, example: dspy.Example, number: int | None) -> Wanted:
     program = runner.program if isinstance(runner.program, Strategy) else _Alone(runner.program)
     settings: dict[str, Any] = {} if runner.lm is None else {"lm": runner.lm}
-    if replicates > 1:
+    if number is not None:
         settings["rtk_stream"] = Stream(number)
     with dspy.context(**settings):
-        asked = wanted(program, [example.inputs().toDict() for example in chosen])
-    return {address: cost for one in asked for address, cost in one.items()}
+        return wanted(program, [example.inputs().toDict()])[0]
 
 
 class _Alone(Strategy):

@@ -13,7 +13,7 @@ import msgspec
 
 from rtk.errors import NewerStore, RTKError
 from rtk.experiments.records import Arm, Card
-from rtk.experiments.spool import TABLES
+from rtk.experiments.spool import EXAMPLES, ROWS, TABLES
 from rtk.samples import of_connection
 
 SCHEMA = 1
@@ -100,6 +100,19 @@ def read_manifest(text: bytes, name: str) -> Manifest:
     if problem := _problem(manifest):
         raise _refused(name, problem)
     return manifest
+
+
+def check_counts(found: Manifest, name: str) -> None:
+    """Whether what it says fits the tables, once they are known to be as long as it says.
+
+    Raises:
+        RTKError: for another number of questions, or more answers than were asked for.
+    """
+    questions, answers = (found.tables[table.file].rows for table in (EXAMPLES, ROWS))
+    if found.task.size != questions:
+        raise _refused(name, f"it tells of {found.task.size:,} questions, and {questions:,} are there")
+    if found.asked < answers:
+        raise _refused(name, f"{found.asked:,} answers were asked for, and {answers:,} are there")
 
 
 def _refused(name: str, why: str) -> RTKError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import dspy
@@ -10,7 +9,7 @@ import dspy
 from rtk.strategies import Strategy
 
 
-def name_of(program: dspy.Module, without: Collection[str] = ()) -> str:
+def name_of(program: dspy.Module) -> str:
     """A program in a table: its class; of a strategy also its amounts, and the settings that are not the default.
 
     `SelfConsistency(samples=8)`. A setting that is no number or text, such as a function, is left out: what it prints
@@ -21,11 +20,7 @@ def name_of(program: dspy.Module, without: Collection[str] = ()) -> str:
         return kind.__name__
     settings = getattr(program, "settings", None)  # a strategy that declares none has none
     values = settings.values if settings is not None else {}
-    said = [
-        f"{name}={value!r}"
-        for name, value in values.items()
-        if name not in without and _is_said(value, getattr(kind, name).default)
-    ]
+    said = [f"{name}={value!r}" for name, value in values.items() if _is_said(value, getattr(kind, name).default)]
     return f"{kind.__name__}({', '.join(said)})" if said else kind.__name__
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ import dspy
 from rtk._html import Markup, element
 from rtk.budget import Spent
 from rtk.errors import TaskError
-from rtk.experiments.comparing import Comparison
 from rtk.experiments.compiling import Tried, prompts
-from rtk.experiments.measuring import Measured
+from rtk.experiments.contrasts import Contrast, with_itself
 from rtk.experiments.naming import name_of
 from rtk.experiments.prompt_diff import PromptDiff, prompt_diff
+from rtk.experiments.results import Results
 from rtk.experiments.saved_programs import save_program
-from rtk.experiments.tables import cells, html_table, text_table
+from rtk.experiments.tables import html_table, text_table
+from rtk.experiments.telling import chance, counted, signed, span
 from rtk.statistics import Estimate
 
 SHOWN = 8  # candidates that a notebook shows; `.candidates` has all
 INTERRUPTED = "interrupted"
+SAVED = ("accuracy", "low", "high", "questions", "failed", "abstained", "total_consulted", "total_tokens_out")
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,7 +36,8 @@ class Optimized:
     Attributes:
         program: the compiled program; the original's copy where nothing was found.
         original: a copy of the program that was given.
-        comparison: before and after on held-out questions, paired; None where it was interrupted before.
+        results: the sweep of both on held-out questions, as programs `"before"` and `"after"`, or of `"before"` alone
+            where the prompts are as they were; None where it was interrupted before.
         spent: what the optimizer took, without the measuring before and after.
         seconds: real time that it took.
         candidates: those it scored, in order. Demonstrations that are chosen without scoring have none.
@@ -48,7 +52,7 @@ class Optimized:
 
     program: dspy.Module
     original: dspy.Module
-    comparison: Comparison | None
+    results: Results | None
     spent: Spent
     seconds: float
     candidates: list[Tried]
@@ -60,15 +64,26 @@ class Optimized:
     errors: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
-    @property
-    def before(self) -> Measured | None:
-        """The original on the held-out questions; None where it was interrupted before."""
-        return None if self.comparison is None else self.comparison.before
+    @cached_property
+    def comparison(self) -> Contrast | None:
+        """Before and after on held-out questions, paired; None where it was interrupted before."""
+        if self.results is None:
+            return None
+        return self.results.compare("before", "after") if len(self.results.settings) > 1 else with_itself(self.results)
 
     @property
-    def after(self) -> Measured | None:
-        """The compiled program on the same questions."""
-        return None if self.comparison is None else self.comparison.after
+    def before(self) -> dict[str, Any] | None:
+        """The original on the held-out questions, as a row of `Summary.rows`; None where it was interrupted before."""
+        return self._lines[0] if self._lines else None
+
+    @property
+    def after(self) -> dict[str, Any] | None:
+        """The compiled program on the same questions, likewise."""
+        return self._lines[-1] if self._lines else None
+
+    @cached_property
+    def _lines(self) -> list[dict[str, Any]]:
+        return [] if self.results is None else self.results.summary().rows()
 
     @property
     def difference(self) -> Estimate:
@@ -81,7 +96,7 @@ class Optimized:
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact two-sided p-value of the difference.
+        """The exact two-sided p-value of the difference.
 
         Raises:
             TaskError: where it was interrupted before it was measured.
@@ -90,10 +105,15 @@ class Optimized:
 
     @property
     def improved(self) -> bool:
-        """Whether the interval of the difference is above 0."""
-        return self.comparison is not None and self.comparison.difference.low > 0
+        """Whether the interval of the difference is above 0, and the exact p-value says the same."""
+        return self._told_apart and self.difference.low > 0
 
-    def _measured(self) -> Comparison:
+    @property
+    def _told_apart(self) -> bool:
+        """Whether these questions tell before and after apart, in whichever direction."""
+        return self.comparison is not None and self.comparison.told_apart
+
+    def _measured(self) -> Contrast:
         if self.comparison is None:
             raise TaskError(
                 "nothing was measured: it was interrupted before",
@@ -115,13 +135,11 @@ class Optimized:
         found = self.comparison.difference
         if same:
             return "No improvement was found: the prompts are as they were."
-        if found.value is None:
-            return "No question was held out, so nothing is known of an improvement."
-        said = f"{_signed(found.value)} on {_questions(found.size)} that were held out, interval "
-        said += f"[{_signed(found.low)}, {_signed(found.high)}], {_chance(self.comparison.p_value)}"
-        if found.low > 0:
+        said = f"{signed(found.value)} on {counted(found.size, 'question')} that were held out, interval "
+        said += f"{span(found, sign=True)}, {_chance(self.comparison.p_value)}"
+        if self.improved:
             return f"Improved: {said}."
-        return f"It got worse: {said}." if found.high < 0 else f"No improvement was found: {said}."
+        return f"It got worse: {said}." if self._told_apart and found.high < 0 else f"No improvement was found: {said}."
 
     def _ended(self) -> str:
         if self.stopped is None:
@@ -138,12 +156,11 @@ class Optimized:
         if not self.candidates:
             return ""
         best = max(self.candidates, key=lambda one: one.score)
-        tried = "1 candidate" if len(self.candidates) == 1 else f"{len(self.candidates)} candidates"
-        return f"{tried} scored, the best {best.score:.2f} on the {_questions(best.questions)} it was chosen on"
+        chosen_on = f"the {counted(best.questions, 'question')} it was chosen on"
+        return f"{counted(len(self.candidates), 'candidate')} scored, the best {best.score:.2f} on {chosen_on}"
 
     def _cost(self) -> str:
-        runs = "1 run" if self.runs == 1 else f"{self.runs:,} runs"
-        return f"{self.optimizer}: {runs}, {self.spent.amounts()}"
+        return f"{self.optimizer}: {counted(self.runs, 'run')}, {self.spent.amounts()}"
 
     # --- tables and files ---
 
@@ -152,9 +169,9 @@ class Optimized:
         return prompt_diff(self.original, self.program)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Before and after, as `Comparison.rows`; none where it was interrupted before it was measured."""
-        pairs = zip(("before", "after"), (self.before, self.after), strict=True)
-        return [{"prompts": name, **found.summary()} for name, found in pairs if found is not None]
+        """Before and after, as rows of `Summary.rows`; none where it was interrupted before it was measured."""
+        pairs = {"before": self.before, "after": self.after}
+        return [{**line, "setting": name} for name, line in pairs.items() if line is not None]
 
     def to_frame(self) -> Any:
         """The rows as a pandas frame."""
@@ -185,21 +202,26 @@ class Optimized:
         }  # fmt: skip
         if self.comparison is not None:
             found = self.comparison.difference
-            said |= {"before": self.comparison.before.summary(), "after": self.comparison.after.summary()}
+            said |= {line["setting"]: {name: line[name] for name in SAVED} for line in self.rows()}
             said |= {"difference": [found.value, found.low, found.high], "p_value": self.comparison.p_value}
         return said
 
     def __repr__(self) -> str:
-        table = text_table(list(map(cells, self.rows()))) if self.comparison is not None else ""
+        table = text_table(self._cells()) if self.comparison is not None else ""
         name = f"{name_of(self.program)} on {self.task.get('name')}"
         return "\n".join(filter(None, [f"Optimized({name})", table, self.verdict, self._cost(), self._tried()]))
 
     def _repr_html_(self) -> str:
         name = f"{name_of(self.program)} on {self.task.get('name')}, before and after"
-        rows = list(map(cells, self.rows()))
-        table = html_table(name, rows, self.verdict) if rows else element("p", f"{name}: {self.verdict}")
+        measured = self.comparison is not None
+        table = html_table(name, self._cells(), self.verdict) if measured else element("p", f"{name}: {self.verdict}")
         notes = [element("p", note) for note in (self._cost(), self._tried()) if note]
         return str(element("div", table, *notes, self._candidates(), self.diff().markup(), class_="rtk-optimized"))
+
+    def _cells(self) -> list[dict[str, str]]:
+        """Before and after in words."""
+        lines = [] if self.comparison is None else self.comparison.cells()
+        return [{**line, "setting": name} for name, line in zip(("before", "after"), lines, strict=False)]
 
     def _candidates(self) -> Markup | None:
         if not self.candidates:
@@ -221,14 +243,5 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _questions(count: int) -> str:
-    return "1 question" if count == 1 else f"{count:,} questions"
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.2f}".replace("-", "−")
-    return text[1:] if text[1:] == "0.00" else text
-
-
 def _chance(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    return "p < 0.001" if p_value < 0.001 else f"p = {chance(p_value)}"

@@ -23,7 +23,7 @@ def counting(progress: Progress, name: str) -> Iterator[Callable[[], None]]:
     """Count runs for as long as the block runs. It gives what is called after each run.
 
     Args:
-        progress: as of `measure`: `"auto"`, None, or a function that is called after each run.
+        progress: as of `sweep`: `"auto"`, None, or a function that is called after each run.
         name: the optimizer's.
     """
     if callable(progress):

@@ -13,15 +13,15 @@ import dspy
 
 from rtk.budget import Budget, Spent, current_budgets
 from rtk.errors import BudgetSpent, RTKError, StrategyError, TaskError
-from rtk.experiments.comparing import Comparison, compare
 from rtk.experiments.compiling import Scored, Watch, collected, prompts, settings_kept
 from rtk.experiments.ended import Ended
-from rtk.experiments.measuring import measure
 from rtk.experiments.optimized import INTERRUPTED, Optimized
 from rtk.experiments.optimizer_line import counting
 from rtk.experiments.optimizers import Chosen, OptimizerName, Sets, choose
 from rtk.experiments.progress import Progress
 from rtk.experiments.quiet import quiet
+from rtk.experiments.results import Results
+from rtk.experiments.sweeping import sweep
 from rtk.models import LM
 from rtk.strategies import check_whole
 from rtk.tasks import Task
@@ -94,17 +94,17 @@ def optimize(
         student = program.deepcopy()
         student._compiled = False
         ran = _compile(chosen, student, sets, writer, budget, concurrency, progress)
-        comparison, stopped = None, ran.stopped
+        results, stopped = None, ran.stopped
         if stopped != INTERRUPTED:
-            comparison, later = _compared(program, ran.program, held_out, task, concurrency, progress)
+            results, later = _measured(program, ran.program, held_out, task, concurrency, progress)
             stopped = stopped or later
     final = prompts(ran.program)
     candidates = [replace(one, chosen=prompts(one.program) == final) for one in ran.watch.tried]
     settings = {**{name: _said(value) for name, value in options.items()}, "seed": seed,
                 "budget": None if budget is None else dict(budget.limits)}  # fmt: skip
     return Optimized(
-        ran.program, program.deepcopy(), comparison, ran.spent, ran.seconds, candidates, stopped, chosen.name, settings,
-        _card(task, sets, held_out), ran.watch.runs, ran.watch.errors, ran.log,
+        ran.program, program.deepcopy(), results, ran.spent, ran.seconds, candidates, stopped, chosen.name, settings,
+        _card(task, sets, held_out), ran.watch.runs, sorted(ran.watch.errors), ran.log,
     )  # fmt: skip
 
 
@@ -263,25 +263,20 @@ def _teachers(chosen: Chosen) -> Sequence[Any]:
 # --- what is reported ---
 
 
-def _compared(
+def _measured(
     before: dspy.Module,
     after: dspy.Module,
     examples: list[dspy.Example],
     task: Task,
     concurrency: int,
     progress: Progress,
-) -> tuple[Comparison | None, str | None]:
-    """Both on the held-out questions; one that asks the same is measured once."""
-    try:
-        if type(before) is type(after) and prompts(_thawed(before)) == prompts(_thawed(after)):
-            once = measure(before, examples, task.metric, concurrency=concurrency, progress=progress)
-            return Comparison(once, once), None
-        both = compare(before, after, examples, task.metric, concurrency=concurrency, progress=progress)
-        return both, None
-    except KeyboardInterrupt:
-        return None, INTERRUPTED
-    except BudgetSpent as over:  # of a budget around this call
-        return None, over.limit
+) -> tuple[Results | None, str | None]:
+    """Both on the held-out questions; one that asks the same is measured once. And what ended that early."""
+    same = type(before) is type(after) and prompts(_thawed(before)) == prompts(_thawed(after))
+    programs = {"before": before} if same else {"before": before, "after": after}
+    held_out = replace(task, test=examples)
+    found = sweep(programs, held_out, concurrency=concurrency, progress=progress)
+    return (found, None) if found.stopped is None else (None, found.stopped)
 
 
 def _card(task: Task, sets: Sets, held_out: Sequence[Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -122,14 +122,57 @@ def sources_of(records: Records, *further: str) -> list[Source]:
     rows = records.rows("setting", "replicate", "example", "pool")
     families = _families(rows)
     if not families:
-        raise RTKError(
-            "no answer of this sweep was chosen from attempts that are kept",
-            mend="sweep a program that samples, such as rtk.SelfConsistency(signature, samples=16) or rtk.BestOfN",
-        )
+        raise _nothing_kept()
     pools = _pools(records, [*COLUMNS, *further])
     labels = [_label(records, settings, families) for settings in families]
     named = [one if labels.count(one) == 1 else " / ".join(of) for one, of in zip(labels, families, strict=True)]
-    return [_source(rows, label, settings, pools) for label, settings in zip(named, families, strict=True)]
+    found = [_source(rows, label, settings, pools) for label, settings in zip(named, families, strict=True)]
+    if not any(one.size for one in found):
+        raise _nothing_kept()
+    return [one for one in found if one.size]  # an interrupted sweep may have kept nothing of one
+
+
+def check_scored(sources: Sequence[Source], gold: Mapping[str, str | None], metric: str) -> None:
+    """Refuse attempts of which nobody knows how right they are: no figure may take them for wrong.
+
+    An attempt that the metric could not score, where it scored others, may be compared with the gold answer.
+
+    Args:
+        sources: of a sweep.
+        gold: the right answer to each question, where there is one.
+        metric: what the sweep reports.
+
+    Raises:
+        RTKError: where no attempt with an answer has a score, or one without has nothing to be compared with.
+    """
+    for source in sources:
+        known = [
+            (pool.example, score == score)
+            for pool in source.drawn
+            for kind, score in zip(pool.columns["abstention"], pool.scores, strict=True)
+            if kind is None
+        ]
+        lacking = [example for example, scored in known if not scored]
+        if lacking and (
+            metric != "accuracy" or len(lacking) == len(known) or any(gold.get(one) is None for one in lacking)
+        ):
+            raise unscored()
+
+
+def unscored() -> RTKError:
+    """The error for attempts that the metric was not asked about, or could not score."""
+    return RTKError(
+        "the attempts have no scores of their own: the metric asks a model for each score, or scores whole answers "
+        "alone",
+        mend="sweep with a metric= that scores an attempt and asks no model; summary() and compare() need no such",
+    )
+
+
+def _nothing_kept() -> RTKError:
+    return RTKError(
+        "no answer of this sweep was chosen from attempts that are kept",
+        mend="sweep a program that samples, such as rtk.SelfConsistency(signature, samples=16) or rtk.BestOfN",
+    )
 
 
 def _families(rows: Any) -> list[tuple[str, ...]]:
@@ -155,6 +198,8 @@ def _families(rows: Any) -> list[tuple[str, ...]]:
 def _pools(records: Records, columns: Sequence[str]) -> dict[int, dict[str, list[Any]]]:
     """The columns of each pool, as lists."""
     frame = records.candidates(*columns)
+    if frame.empty:
+        return {}
     unscored = frame["score"].isna() & frame["correct"].eq(True)
     frame.loc[unscored, "score"] = 1.0
     edges = np.flatnonzero(np.diff(frame["pool"].to_numpy(), prepend=-1))
@@ -177,7 +222,7 @@ def _source(rows: Any, label: str, settings: tuple[str, ...], pools: dict[int, d
             if len(columns["pool"]) > len(fullest.get(key, NOTHING).get("pool", ())):
                 fullest[key] = columns
     made = tuple(Pool(example, replicate, fullest.get((replicate, example), {})) for replicate, example in places)
-    return Source(label, settings, made, min(one.size for one in made if one.size))
+    return Source(label, settings, made, min((one.size for one in made if one.size), default=0))
 
 
 def _label(records: Records, settings: tuple[str, ...], families: list[tuple[str, ...]]) -> str:

@@ -17,56 +17,34 @@ from rtk._html import element
 Tick = Callable[[], None]
 Progress = Literal["auto"] | Tick | None
 """What to tell while a run goes on: `"auto"` a bar where somebody can see it, None nothing, or a function that is
-called after each question."""
+called after each answer."""
 
 UPDATES = 0.1  # seconds between two updates of a notebook's line: more of them nobody sees, and a browser feels
 
 
 @contextmanager
-def reporting(progress: Progress, size: int, unit: str = "question") -> Iterator[Leg]:
-    """A bar for as long as the block runs. It gives what begins a leg and returns the leg's tick.
+def reporting(progress: Progress, size: int) -> Iterator[Display]:
+    """A bar for as long as the block runs; in the end it says how far the run came.
 
     Args:
         progress: see `Progress`.
-        size: questions of each leg.
-        unit: what is counted, if not questions.
+        size: answers in all.
     """
-    display = _display(progress, size, unit)
+    display = _display(progress, size)
     try:
-        yield Leg(display)
-    except BaseException:
-        display.close(finished=False)
-        raise
-    display.close(finished=True)
+        yield display
+    finally:
+        display.close()
 
 
-class Leg:
-    """Begins a pass over the questions; called with its label, it gives the function to call after each.
-
-    Attributes:
-        seen: whether somebody sees what is shown.
-    """
-
-    def __init__(self, display: _Display) -> None:
-        self._display, self.seen = display, display.seen
-
-    def __call__(self, label: str) -> Tick:
-        """Begin."""
-        return self._display.leg(label)
-
-    def note(self, text: str) -> None:
-        """Show a line above the bar, which stays."""
-        self._display.note(text)
-
-
-def _display(progress: Progress, size: int, unit: str) -> _Display:
+def _display(progress: Progress, size: int) -> Display:
     if callable(progress):
-        return _Told(size, unit, progress)
+        return _Told(size, progress)
     if progress is None:
-        return _Display(size, unit)
+        return Display(size)
     if _in_notebook():
-        return _Line(size, unit)
-    return _Terminal(size, unit) if sys.stderr.isatty() else _Display(size, unit)
+        return _Line(size)
+    return _Terminal(size) if sys.stderr.isatty() else Display(size)
 
 
 def _in_notebook() -> bool:
@@ -75,31 +53,28 @@ def _in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class _Display:
+class Display:
     """Counts, and shows nothing.
 
     Attributes:
-        size: questions of a leg.
-        unit: what is counted.
-        label: the leg under way.
-        done: its questions that are answered.
-        began: when it began.
+        size: answers in all.
+        done: those that are there.
+        began: when the first was asked for.
     """
 
     seen = False
     """Whether somebody sees it."""
 
-    def __init__(self, size: int, unit: str) -> None:
-        self.size, self.unit, self.label, self.done, self.began = size, unit, "", 0, time.monotonic()
+    def __init__(self, size: int) -> None:
+        self.size, self.done, self.began = size, 0, time.monotonic()
 
-    def leg(self, label: str) -> Tick:
-        """Begin another pass over the questions."""
-        self.label, self.done, self.began = label, 0, time.monotonic()
+    def begin(self) -> None:
+        """The questions are asked from now on."""
+        self.began = time.monotonic()
         self.show()
-        return self.tick
 
     def tick(self) -> None:
-        """One more question is answered."""
+        """One more answer is there."""
         self.done += 1
         self.show()
 
@@ -107,17 +82,17 @@ class _Display:
         """Show how far it is."""
 
     def note(self, text: str) -> None:
-        """Show a line that stays."""
+        """Say something beforehand."""
 
-    def close(self, *, finished: bool) -> None:
-        """The run has ended, with all questions or before."""
+    def close(self) -> None:
+        """The run has ended, with all answers or before."""
 
 
-class _Told(_Display):
-    """Calls a function after each question."""
+class _Told(Display):
+    """Calls a function after each answer."""
 
-    def __init__(self, size: int, unit: str, told: Tick) -> None:
-        super().__init__(size, unit)
+    def __init__(self, size: int, told: Tick) -> None:
+        super().__init__(size)
         self._told = told
 
     def tick(self) -> None:
@@ -125,22 +100,21 @@ class _Told(_Display):
         self._told()
 
 
-class _Terminal(_Display):
-    """A bar on stderr that is gone when the run is over."""
+class _Terminal(Display):
+    """A bar on stderr that is gone when the run is over; a note stays."""
 
     seen = True
 
-    def __init__(self, size: int, unit: str) -> None:
-        super().__init__(size, unit)
-        counted = TextColumn(f"{{task.completed}} of {{task.total}} {unit}s")
-        columns = (TextColumn("{task.description}"), BarColumn(), counted, TimeRemainingColumn())
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        columns = (BarColumn(), TextColumn("{task.completed} of {task.total} answers"), TimeRemainingColumn())
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task("", total=size)
         self._bar.start()
 
-    def leg(self, label: str) -> Tick:
-        self._bar.reset(self._task, description=label)  # with it the speed that the time left is guessed from
-        return super().leg(label)
+    def begin(self) -> None:
+        self._bar.reset(self._task)  # with it the speed that the time left is guessed from
+        super().begin()
 
     def show(self) -> None:
         self._bar.update(self._task, completed=self.done)
@@ -148,12 +122,12 @@ class _Terminal(_Display):
     def note(self, text: str) -> None:
         self._bar.console.print(text, highlight=False, markup=False)
 
-    def close(self, *, finished: bool) -> None:
+    def close(self) -> None:
         self._bar.stop()
 
 
-class _Line(_Display):
-    """A line in a cell's output, written over as the run goes on. No time is left in it when the run is over.
+class _Line(Display):
+    """A line in a cell's output, written over as the run goes on. No time, and no note, is left when the run is over.
 
     What it says in the end is also what it says first, for an instant: the programs that run a notebook again and
     compare (nbval) look at the first state and at no update.
@@ -161,44 +135,35 @@ class _Line(_Display):
 
     seen = True
 
-    def __init__(self, size: int, unit: str) -> None:
+    def __init__(self, size: int) -> None:
         from IPython.display import display
 
-        super().__init__(size, unit)
-        whole = self._of(size)
-        self._handle: Any = display(_bundle(size, size, whole, unit), raw=True, display_id=True)
-        self._shown = 0.0
+        super().__init__(size)
+        self._handle: Any = display(_bundle(size, size, self._of(size)), raw=True, display_id=True)
+        self._shown, self._noted = 0.0, ""
 
     def show(self) -> None:
         now = time.monotonic()
         if now - self._shown >= UPDATES or self.done == 0:
             self._shown = now
-            self._write(f"{self._leg()}{self._of(self.done)}{self._left(now)}")
-
-    def close(self, *, finished: bool) -> None:
-        if finished:
-            self.done = self.size
-            self._write(self._of(self.size))
-        else:
-            kept = "; what was drawn is kept"
-            self._write(f"{self._leg()}stopped at {self._of(self.done)}{kept}")
-
-    def _write(self, text: str) -> None:
-        self._handle.update(_bundle(self.done, self.size, text, self.unit), raw=True)
+            self._write(f"{self._of(self.done)}{self._left(now)}{self._noted}")
 
     def note(self, text: str) -> None:
-        from IPython.display import display
+        self._noted = f" ({text})"
+        self.show()
 
-        display({"text/plain": text}, raw=True)
+    def close(self) -> None:
+        whole = self._of(self.done)
+        self._write(whole if self.done == self.size else f"stopped at {whole}; what was drawn is kept")
+
+    def _write(self, text: str) -> None:
+        self._handle.update(_bundle(self.done, self.size, text), raw=True)
 
     def _of(self, done: int) -> str:
-        return f"{done} of {self.size} {self.unit if self.size == 1 else f'{self.unit}s'}"
-
-    def _leg(self) -> str:
-        return f"{self.label}: " if self.label else ""
+        return f"{done} of {self.size} {'answer' if self.size == 1 else 'answers'}"
 
     def _left(self, now: float) -> str:
-        """A guess from the questions answered so far."""
+        """A guess from the answers so far."""
         if not 0 < self.done < self.size:
             return ""
         seconds = (now - self.began) / self.done * (self.size - self.done)
@@ -209,13 +174,13 @@ def _long(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _bundle(done: int, size: int, text: str, unit: str) -> dict[str, str]:
+def _bundle(done: int, size: int, text: str) -> dict[str, str]:
     """The line as text and as HTML, readable on any background, and where all styles are taken away."""
     share = 100 if not size else round(100 * done / size)
     outer = "display:inline-block;width:12em;height:0.5em;border-radius:0.25em;background:rgb(128 128 128 / 30%)"
     inner = f"width:{share}%;height:100%;border-radius:0.25em;background:#2e86c1"
     track = element(
         "span", element("span", style=f"display:block;{inner}"), style=outer, role="progressbar",
-        aria_label=f"{unit}s answered", aria_valuemin=0, aria_valuemax=size, aria_valuenow=done,
+        aria_label="answers", aria_valuemin=0, aria_valuemax=size, aria_valuenow=done,
     )  # fmt: skip
     return {"text/plain": text, "text/html": str(element("div", track, f" {text}", class_="rtk-progress"))}

@@ -25,7 +25,7 @@ class Questions:
     Attributes:
         examples: with gold answers.
         metric: `(example, prediction) -> bool`, or a score in [0, 1].
-        card: which they are.
+        card: which they are; what is reported is empty where only the scores will tell.
         answer_field: the output that holds the answer; None where nobody says.
         scores_attempts: whether the metric may be asked of every attempt; not where a model is behind it.
     """
@@ -67,7 +67,7 @@ def questions(given: Any, metric: Metric | None, split: str) -> Questions:
         raise TaskError(
             "examples without a metric", mend="metric=lambda example, prediction: …, which is True if right"
         )
-    card = Card("examples", "", len(examples), _fingerprint(examples, metric))
+    card = Card("examples", "", len(examples), _fingerprint(examples, metric), metric="")
     return Questions(examples, metric, card, None, not _asks(metric))
 
 
@@ -77,9 +77,9 @@ def _of_task(task: Task, metric: Metric | None, split: str) -> Questions:
     examples = list(getattr(task, split))
     if not examples:
         raise TaskError(f"{task!r} has no {split} questions", mend="another split=, or a task with more questions")
-    reports = "accuracy" if metric is None else getattr(metric, "__name__", "score")
-    reports = getattr(task, "reports", reports) if metric is None else reports
-    print_of = hashlib.sha256(f"{task.fingerprint}/{split}/{reports}".encode()).hexdigest()
+    reports = task.reports if metric is None else ""
+    named = reports or getattr(metric, "__qualname__", type(metric).__name__)
+    print_of = hashlib.sha256(f"{task.fingerprint}/{split}/{named}".encode()).hexdigest()
     card = Card(task.name, split, len(examples), print_of, reports, task.level, task.seed)
     scored = metric or task.metric
     judged = "judge" in reports or _asks(scored)

@@ -147,10 +147,11 @@ class Records:
 
         Columns: `setting`, `program`, `model`, one for each of `axes`, `replicate`, `example` (its id), `question`,
         `answer`, `gold`, `correct`, `score` in [0, 1], `abstained`, `error`, `stopped`, `confidence`, `calls`,
-        `consulted`, `drawn`, `reused`, `failed` (samples), `tokens_in`, `tokens_out`, `dollars`, `seconds` (the longest
-        path of its asks, as long as they took when drawn), `work` (all its samples one after the other), `wall`
-        (measured now), `flops`, `addresses`, and, of the attempts it was chosen from, `pool` and `attempts` (how many
-        of the pool).
+        `consulted`, `drawn`, `reused`, `failed` (samples), `tokens_in` (the prompt counted for every sample),
+        `tokens_out`, `dollars` and `flops` (what the answer costs by itself: each prompt once an ask where the server
+        reads it once), `seconds` (the longest path of its asks, as long as they took when drawn), `work` (all its
+        samples one after the other), `wall` (measured now), `addresses`, and, of the attempts it was chosen from,
+        `pool` and `attempts` (how many of the pool).
 
         Args:
             *columns: those wanted; all without.
@@ -167,8 +168,8 @@ class Records:
         Columns: `program`, `model`, `pool` (settings that share attempts share a pool), `replicate`, `example`,
         `question`, `gold`, `index` (its place in the pool, from 0), `answer`, `abstention` (its kind), `correct` and
         `score` (it alone against the gold; no score where it was not looked at), `logprob` (mean of its tokens, in
-        nats), `reward`, `tokens_in`, `tokens_out`, `dollars`, `seconds`, `flops`, `address`, `text` (the raw
-        completion), `finish` (its finish reason).
+        nats), `reward`, `tokens_in`, `tokens_out`, `dollars` and `flops` (as paid when drawn: what read a prompt
+        together shares it), `seconds`, `address`, `text` (the raw completion), `finish` (its finish reason).
 
         Raises:
             RTKError: for a column there is not.

@@ -16,7 +16,8 @@ from rtk.experiments.orders import Array
 from rtk.experiments.policies import Policy
 from rtk.experiments.pools import COSTS, Source
 from rtk.experiments.records import Card
-from rtk.experiments.tables import decimal, text_table
+from rtk.experiments.tables import text_table
+from rtk.experiments.telling import share
 from rtk.statistics import Estimate, mean, on_frontier, pareto
 
 COST_OF = {"samples": "consulted", "tokens": "tokens_out", "dollars": "dollars", "flops": "flops"}
@@ -268,8 +269,8 @@ class Replayed(Figure):
     def _heading(self) -> str:
         said = "1 policy" if len(self.points) == 1 else f"{len(self.points)} policies"
         return (
-            f"{said} on attempts already drawn: {self.task.name}, {self._asked()}, mean {self.task.metric} over "
-            f"{self.orders} random orders, 95 % intervals over questions."
+            f"{said} on attempts already drawn: {self.task.name}, {self._asked()}, mean "
+            f"{self.task.metric.removeprefix('mean ')} over {self.orders} random orders, 95 % intervals over questions."
         )
 
     def _unbeaten(self) -> str:
@@ -277,7 +278,7 @@ class Replayed(Figure):
         for number in self._alike():
             point = self.points[number]
             score = point.estimate()
-            said.append(f"{point.label}: {decimal(score.value)} ({score.low:.2f} to {score.high:.2f}) with "
+            said.append(f"{point.label}: {share(score.value)} ({score.low:.2f} to {score.high:.2f}) with "
                         f"{self._consulted[number]:.1f} samples")  # fmt: skip
         return "; ".join(said)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from rtk.experiments.counting import Table
 from rtk.experiments.orders import Array, orders_of
 from rtk.experiments.playing import SLOW, Plays, play
 from rtk.experiments.policies import QUANTITIES, Policy, combined
-from rtk.experiments.pools import Source, sources_of
+from rtk.experiments.pools import Source, check_scored, sources_of
 from rtk.experiments.records import Records
 from rtk.experiments.replayed import Point, Replayed
 
@@ -65,7 +66,7 @@ def replay(
         seed: other orders.
 
     Raises:
-        RTKError: for settings that cannot be, or that these attempts cannot answer.
+        RTKError: for settings that cannot be, or that these attempts cannot answer; for attempts without scores.
     """
     axes = {"samples": samples, "stop": stop, "vote": vote, "threshold": threshold, "weight": weight}
     axes["extract"] = extract
@@ -76,26 +77,28 @@ def replay(
     further = ("text", "question") if any(one.extract is not None or callable(one.weight) for one in asked) else ()
     sources = sources_of(records, *further)
     gold: dict[str, str | None] = dict(records.examples()[["example", "gold"]].itertuples(index=False))
-    points, left_out = [], dict[str, int]()
+    check_scored(sources, gold, records.task.metric)
+    points, left_out = [], list[tuple[str, str]]()
     for source in sources:
         fit = [one for one in asked if not _missing(one, source, left_out)]
         points += _points(fit, source, gold, comparer, orders, seed)
     if not points:
-        raise RTKError(next(iter(left_out)), mend=_MEND)
-    notes = [*_notes(sources, gold, comparer, asked, orders), *(f"{many} policies left out: {why}" for why, many in
-             left_out.items())]  # fmt: skip
+        raise RTKError(left_out[0][1], mend=_MEND)
+    notes = [*_notes(sources, gold, comparer, asked, orders), *_without(left_out)]
     return Replayed(tuple(points), tuple(sources), records.task, orders, tuple(notes), gold)
 
 
 _MEND = 'sweep with a larger samples=, with rtk.BestOfN for rewards, or with vote="confidence" for log-probabilities'
 
 
-def _missing(policy: Policy, source: Source, left_out: dict[str, int]) -> bool:
-    """Whether a source cannot answer a policy, noted."""
+def _missing(policy: Policy, source: Source, left_out: list[tuple[str, str]]) -> bool:
+    """Whether a source cannot answer a policy, noted: in the words of a note, and of an error."""
+    said = ""
     name = f" of {source.label}" if source.label else ""
     why = ""
     if (policy.samples or 1) > source.size:
         why = f"there are {source.size} attempts at some question{name}, not {policy.samples}"
+        said = f"{source.label or 'the source'} ({source.size})"
     elif (policy.vote == "confidence" or policy.weight == "logprob") and not source.has("logprob"):
         why = f"the attempts{name} have no log-probabilities"
     elif policy.weight == "reward" and not source.told("reward"):
@@ -103,8 +106,18 @@ def _missing(policy: Policy, source: Source, left_out: dict[str, int]) -> bool:
     elif policy.extract is not None and not source.told("text"):
         why = f"the attempts{name} are no single completions, whose text could be read again"
     if why:
-        left_out[why] = left_out.get(why, 0) + 1
+        left_out.append((said, why))
     return bool(why)
+
+
+def _without(left_out: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What was left out: a note for all sources with too few attempts together, and one for each other reason."""
+    few = Counter(said for said, _ in left_out if said)
+    if few:
+        told = ", ".join(f"{many} of {said}" for said, many in few.items())
+        yield f"policies left out, since a question has fewer attempts than they ask for: {told}"
+    for why, many in Counter(why for said, why in left_out if not said).items():
+        yield f"{many} policies left out: {why}"
 
 
 # --- points ---

@@ -54,8 +54,7 @@ def _table(figure: Any) -> Markup | None:
     rows = [{str(name): _text(value) for name, value in row.items()} for row in frame.head(_ROWS).to_dict("records")]
     note = f"{len(frame) - _ROWS:,} rows more are not shown." if len(frame) > _ROWS else ""
     said = "What the figure shows"
-    table = element("div", html_table(said, rows, note), class_="scroll", tabindex="0", role="region", aria_label=said)
-    return element("details", element("summary", f"Its rows as a table ({len(rows):,})"), table)
+    return element("details", element("summary", f"Its rows as a table ({len(rows):,})"), html_table(said, rows, note))
 
 
 def _text(value: Any) -> str:

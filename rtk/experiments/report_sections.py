@@ -10,14 +10,14 @@ from rtk.errors import RTKError
 from rtk.experiments.calibrating import calibration
 from rtk.experiments.contrasts import Contrasts, contrast
 from rtk.experiments.difficulty import by_difficulty
-from rtk.experiments.failures import KINDS, Failures
+from rtk.experiments.failures import Failures
 from rtk.experiments.frontiers import frontier
 from rtk.experiments.grids import grid
 from rtk.experiments.matching import matched
 from rtk.experiments.outcomes import SIGNS
 from rtk.experiments.records import Records
 from rtk.experiments.replicates import replicated
-from rtk.experiments.report_page import Section, scrolled
+from rtk.experiments.report_page import Section
 from rtk.experiments.resampled import curve_of
 from rtk.experiments.summarising import summarise
 from rtk.experiments.tables import html_table
@@ -51,8 +51,9 @@ def _looked_into(records: Records, several: bool) -> list[Section]:
     """What not every study can tell."""
     found = []
     if records.replicates > 1:
-        parts = [_attempt(replicated, records), _attempt(by_difficulty, records)]
-        found.append(Section("From run to run, and by difficulty", parts))
+        found.append(Section("From run to run", [_attempt(replicated, records)]))
+    if len(records.candidates("index")):
+        found.append(Section("Accuracy by difficulty", [_attempt(by_difficulty, records)]))
     if records.rows("confidence")["confidence"].notna().any():
         found.append(Section("Confidence against accuracy", [_attempt(calibration, records)]))
     if several:
@@ -122,7 +123,7 @@ def _settings(records: Records) -> Markup:
     ]  # fmt: skip
     left = len(records.settings) - len(rows)
     note = f"{counted(left, 'setting')} more {'is' if left == 1 else 'are'} not listed." if left else ""
-    return scrolled("The settings", html_table("the settings", rows, note))
+    return html_table("the settings", rows, note)
 
 
 def _text(value: Any) -> str:
@@ -134,7 +135,7 @@ def worth_reading(found: Failures) -> list[Markup]:
     parts = [element("p", found._told())]
     for kind, many in found.counts.items():
         rows = [one for one in found.rows if one.kind == kind]
-        said = f"{KINDS[kind][:1].upper()}{KINDS[kind][1:]}"
+        said = f"{found.kinds[kind][:1].upper()}{found.kinds[kind][1:]}"
         items = (
             element("li", element("a", f"row {one.row:,}", href=f"#row-{one.row}"), " · ", one.setting, " · ",
                     element("bdi", _glimpse(one.question)), element("br"),

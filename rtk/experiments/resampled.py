@@ -11,12 +11,14 @@ import numpy as np
 from rtk.answers import Abstention, Comparer, equal, vote
 from rtk.errors import RTKError
 from rtk.experiments.figures import Figure
+from rtk.experiments.grades import graded
 from rtk.experiments.lines import drawn, framed, panel, span, told_apart
 from rtk.experiments.orders import Array
-from rtk.experiments.pools import Pool, Source, sources_of
+from rtk.experiments.pools import Pool, Source, check_scored, sources_of
 from rtk.experiments.records import Card, Records
-from rtk.experiments.tables import decimal, text_table
-from rtk.experiments.telling import signed
+from rtk.experiments.tables import text_table
+from rtk.experiments.telling import share, signed
+from rtk.experiments.telling import span as interval
 from rtk.statistics import Estimate, best_of_k, difference, majority_at_k, mean, pass_at_k
 
 AXES = {"samples": "attempts at a question, k (log scale)", "tokens": "tokens written for a question (log scale)"}
@@ -59,7 +61,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AttemptCurve(Figure):
+class Curve(Figure):
     """How the answer gets better with more attempts, from attempts that were drawn once.
 
     For every k up to the number drawn, exactly averaged over all choices of k attempts in all orders, and not of the
@@ -149,7 +151,7 @@ class AttemptCurve(Figure):
         return "\n".join([self._heading(), *parts, *(f"Note: {note}." for note in self.notes)])
 
 
-def curve_of(records: Records, axis: str = "samples", *, comparer: Comparer = "auto") -> AttemptCurve:
+def curve_of(records: Records, axis: str = "samples", *, comparer: Comparer = "auto") -> Curve:
     """Accuracy against attempts, from those a sweep has drawn, for every number of them. No model is called.
 
     Of each question's n attempts, `majority@k` is the mean of the vote over all choices of k in all orders (exact;
@@ -164,14 +166,15 @@ def curve_of(records: Records, axis: str = "samples", *, comparer: Comparer = "a
         comparer: which answers are the same; see `rtk.answers.equal`.
 
     Raises:
-        RTKError: for another axis, or where no attempts were kept.
+        RTKError: for another axis, and where no attempts were kept, or such as have no scores of their own.
     """
     if axis not in AXES:
         raise RTKError(f"axis={axis!r} is none", mend=f"one of {', '.join(AXES)}")
     sources = sources_of(records)
     gold = dict(records.examples()[["example", "gold"]].itertuples(index=False))
+    check_scored(sources, gold, records.task.metric)
     parts = tuple(_drawn(source, comparer, gold) for source in sources)
-    return AttemptCurve(parts, axis, records.task, tuple(_settings(records, sources)), tuple(_notes(parts)))
+    return Curve(parts, axis, records.task, tuple(_settings(records, sources)), tuple(_notes(parts)))
 
 
 def _drawn(source: Source, comparer: Comparer, gold: dict[str, str | None]) -> Drawn:
@@ -232,11 +235,11 @@ def _ranked(pool: Pool, name: str, place: int) -> float | None:
 
 def _settings(records: Records, sources: Sequence[Source]) -> Iterator[dict[str, Any]]:
     """The sweep's own settings, as they were drawn."""
-    rows = records.rows("setting", "example", "score", "attempts", "tokens_out")
+    rows = graded(records, "attempts", "tokens_out")
     for source in sources:
         for setting in source.settings:
             own = rows[rows["setting"] == setting]
-            found = mean(own["score"].tolist(), own["example"].tolist())
+            found = mean(own["value"].tolist(), own["example"].tolist())
             yield {
                 "source": source.label,
                 "setting": setting,
@@ -285,4 +288,4 @@ def _shown(row: dict[str, Any], axis: str) -> dict[str, Any]:
 
 
 def _cell(found: Estimate) -> str:
-    return f"{decimal(found.value)} [{found.low:.2f}, {found.high:.2f}]"
+    return f"{share(found.value)} {interval(found)}"

@@ -24,7 +24,7 @@ from rtk.experiments.replaying import ORDERS, replay
 from rtk.experiments.replicates import Replicated, replicated
 from rtk.experiments.report import report
 from rtk.experiments.report_page import Section
-from rtk.experiments.resampled import AttemptCurve, curve_of
+from rtk.experiments.resampled import Curve, curve_of
 from rtk.experiments.saving import load, save
 from rtk.experiments.summarising import Summary, summarise
 
@@ -129,7 +129,7 @@ class Results(Records):
 
     # --- from the attempts already drawn ---
 
-    def curve(self, axis: str = "samples", *, comparer: Comparer = "auto") -> AttemptCurve:
+    def curve(self, axis: str = "samples", *, comparer: Comparer = "auto") -> Curve:
         """majority@k, pass@k and best-of-k for every k, averaged over all subsets of the attempts, with coverage.
 
         Args:
@@ -262,7 +262,10 @@ class Results(Records):
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Results that were saved, also by somebody else: nothing of them is run, and what was tampered with refused.
+        """Results that were saved, also by somebody else: nothing of them is run, and what is damaged is refused.
+
+        Checksums find damage, and what contradicts itself is refused; but who can write the folder can write in it what
+        he likes.
 
         Args:
             folder: that they were saved in.

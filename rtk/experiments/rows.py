@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
+import msgspec
 
 from rtk.answers import text_of
 from rtk.budget import Budget, Cost
 from rtk.errors import TaskError
+from rtk.experiments.alone import alone
+from rtk.models import LM
 from rtk.samples import Address
 from rtk.strategies import Attempts, Candidate, Strategy, evidence, mean_logprob
 
@@ -40,15 +43,48 @@ class Answered:
     score: float = 0.0
 
 
-def row_of(example: dspy.Example, answered: Answered, answer_field: str | None) -> dict[str, Any]:
-    """The row of an answer, but for where it belongs and its attempts."""
-    answer, spent = answer_of(example, answered.prediction, answer_field), answered.meter.spent
-    charged, confidence = answered.meter.charged, getattr(answered.prediction, "confidence", None)
+@dataclass(frozen=True)
+class Asked:
+    """A question as programs are asked it.
+
+    Attributes:
+        example: with its gold answer.
+        inputs: its input fields.
+        labels: the names of its other fields.
+        answer_field: the output that holds the answer; None where nobody says.
+    """
+
+    example: dspy.Example
+    inputs: dict[str, Any]
+    labels: list[str]
+    answer_field: str | None
+
+    @classmethod
+    def of(cls, example: dspy.Example, answer_field: str | None) -> Asked:
+        """A question; what is asked of it many times is looked up once."""
+        inputs = dict(example.inputs().items())
+        return cls(example, inputs, [name for name in example.keys() if name not in inputs], answer_field)  # noqa: SIM118
+
+    def answer_in(self, prediction: Any) -> Any:
+        """The output that there is a gold answer for, else the last one; None where there is none."""
+        outputs = outputs_of(prediction)
+        if self.answer_field in outputs:
+            return outputs[self.answer_field]
+        common = [name for name in outputs if name in self.labels]
+        name = (common[-1:] or list(outputs)[-1:] or [""])[0]
+        return outputs.get(name)
+
+
+def row_of(asked: Asked, answered: Answered, lm: Any) -> dict[str, Any]:
+    """The row of an answer of a model, but for where it belongs and its attempts."""
+    answer, spent = asked.answer_in(answered.prediction), answered.meter.spent
+    charged, confidence = answered.meter.charged, _evidence(answered.prediction, "confidence")
     correct = answered.error is None and answered.score >= 1
+    dollars, operations = alone(charged, spent.calls, lambda: _read_price(lm))
     return {
         "answer": said(answer),
         "error": answered.error,
-        "stopped": answered.stopped or _text(getattr(answered.prediction, "stopped", None)),
+        "stopped": answered.stopped or _evidence(answered.prediction, "stopped"),
         "correct": correct,
         "score": answered.score if answered.error is None else 0.0,
         "abstained": answered.error is None and answer is None,
@@ -60,8 +96,8 @@ def row_of(example: dspy.Example, answered: Answered, answer_field: str | None) 
         "failed": spent.failed,
         "tokens_in": spent.prompt_tokens,
         "tokens_out": spent.completion_tokens,
-        "dollars": spent.dollars,
-        "flops": spent.flops,
+        "dollars": dollars,
+        "flops": operations,
         "seconds": _seconds(answered.prediction, charged),
         "work": math.fsum(cost.seconds for cost in charged.values()),
         "wall": answered.wall,
@@ -69,18 +105,25 @@ def row_of(example: dspy.Example, answered: Answered, answer_field: str | None) 
     }
 
 
+def _read_price(lm: Any) -> float | None:
+    """Dollars of a token read."""
+    price = lm.price if isinstance(lm, LM) else None
+    return None if price is None else price[0] / 1e6
+
+
 def _seconds(prediction: Any, charged: Mapping[Address, Cost]) -> float:
     """The longest path of its asks; of a program that does not say, all of them one after the other."""
-    known = _number(getattr(prediction, "seconds", None))
+    known = _evidence(prediction, "seconds")
     return math.fsum(cost.seconds for cost in charged.values()) if known is None else known
+
+
+def _evidence(prediction: Any, name: str) -> Any:
+    """What a strategy says of its answer, also where one of the answer's fields has that name."""
+    return evidence(prediction, name) if isinstance(prediction, dspy.Prediction) else None
 
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def said(value: Any) -> str | None:
@@ -90,22 +133,16 @@ def said(value: Any) -> str | None:
 
 def story_of(prediction: Any) -> str | None:
     """The JSON of a deliberation; None where nothing was told."""
-    told = evidence(prediction, "deliberation") if isinstance(prediction, dspy.Prediction) else None
-    return None if told is None else json.dumps(told.to_dict(), ensure_ascii=False, separators=(",", ":"))
+    told = _evidence(prediction, "deliberation")
+    if told is None:
+        return None
+    try:
+        return msgspec.json.encode(told.to_dict()).decode()
+    except UnicodeEncodeError:  # a model may write what no encoding carries; who writes it to the disk sees to that
+        return json.dumps(told.to_dict(), ensure_ascii=False, separators=(",", ":"))
 
 
 # --- answers and gold ---
-
-
-def answer_of(example: dspy.Example, prediction: Any, answer_field: str | None = None) -> Any:
-    """The output that the example has a gold answer for, else the last one; None where there is none."""
-    outputs = outputs_of(prediction)
-    labels = list(example.labels().keys())
-    if answer_field in outputs:
-        return outputs[answer_field]
-    common = [name for name in outputs if name in labels]
-    name = (common[-1:] or list(outputs)[-1:] or [""])[0]
-    return outputs.get(name)
 
 
 def gold_of(example: dspy.Example, answer_field: str | None = None) -> Any:
@@ -188,20 +225,13 @@ def address_of(candidate: Candidate) -> str:
 
 
 def attempt_row(
-    example: dspy.Example,
-    candidate: Candidate,
-    reward: float | None,
-    charged: Mapping[str, Cost],
-    answer_field: str | None,
-    score: float | None,
+    asked: Asked, candidate: Candidate, reward: float | None, charged: Mapping[str, Cost], score: float | None
 ) -> dict[str, Any]:
     """The row of one attempt, but for where it belongs."""
     costs = [charged[one] for one in candidate.addresses if one in charged]
     sample = candidate.sample
     return {
-        "answer": None
-        if candidate.prediction is None
-        else said(answer_of(example, candidate.prediction, answer_field)),
+        "answer": said(asked.answer_in(candidate.prediction)),
         "abstention": None if candidate.abstention is None else candidate.abstention.kind,
         "address": address_of(candidate),
         "text": None if sample is None else sample.text,

@@ -15,6 +15,9 @@ from rtk.experiments.spool import ATTEMPTS, BATCH, EXAMPLES, ROWS, STORIES, Tabl
 
 AGAIN = "save the results again, or copy the folder again, whole"
 PLAIN = frozenset({"PLAIN", "RLE", "BIT_PACKED"})  # encodings in which a value takes the room that it says
+SHARES, CLOSE = ("score", "confidence"), 1e-9  # what lies from 0 to 1, but for how floats are added
+AMOUNTS = ("calls", "consulted", "drawn", "reused", "failed", "tokens_in", "tokens_out", "pool", "attempts", "index",
+           "dollars", "seconds", "work", "wall", "flops")  # fmt: skip
 SWELLING, FLOOR = 200, 2**30  # a table is read as long as it is so many times its file, or a gigabyte
 
 
@@ -116,10 +119,20 @@ def _places(batches: Iterator[Any], name: str, table: Table) -> Any:
 
 
 def _check_values(batch: Any, name: str, table: Table) -> None:
+    """Whether numbers are such as can be, and an answer is right where its score says so."""
+    for column in (one for one in SHARES if one in table.types):
+        if not batch[column].to_pandas().dropna().between(0, 1 + CLOSE).all():
+            raise refused(name, f"it has a {column} outside 0 to 1")
+    for column in (one for one in AMOUNTS if one in table.types):
+        if (batch[column].to_pandas() < 0).any():
+            raise refused(name, f"its column {column!r} has a number below 0")
     if "score" in table.types:
-        scores = batch["score"].to_pandas().dropna()
-        if not scores.between(0, 1).all():
-            raise refused(name, "it has a score outside 0 to 1")
+        found = batch.select(["score", "correct"]).to_pandas()
+        right = found["score"] >= 1
+        if table is ROWS:
+            right &= batch["error"].to_pandas().isna()
+        if (right != found["correct"].eq(True))[found["score"].notna()].any():
+            raise refused(name, "it has an answer that is right where its score or its error says otherwise, or not so")
 
 
 def check_places(places: dict[str, Any], names: dict[str, str], arms: int, replicates: int) -> None:

@@ -22,7 +22,7 @@ from tempfile import mkdtemp
 from typing import Any, BinaryIO
 
 from rtk.errors import RTKError
-from rtk.experiments.manifest import Manifest, Part, read_manifest, written
+from rtk.experiments.manifest import Manifest, Part, check_counts, read_manifest, written
 from rtk.experiments.records import Records
 from rtk.experiments.saved_tables import AGAIN, check, check_places, refused
 from rtk.experiments.spool import TABLES
@@ -158,7 +158,8 @@ def load(folder: str | Path, cls: type[Any] = Records) -> Any:
     """Read results that `save` wrote, on this machine or another, by this rtk or an older one.
 
     They are copied to a temporary folder while they are checked, so that nothing that happens to the folder later
-    changes what was read. Nothing in it is run, whoever wrote it.
+    changes what was read. Nothing in it is run, whoever wrote it. Checksums find damage, and what contradicts itself is
+    refused; but who can write the folder can write in it what he likes, so that results are worth the trust in him.
 
     Args:
         folder: of the results.
@@ -196,6 +197,7 @@ def _loaded(folder: Path, manifest: Manifest, cls: type[Any]) -> Any:
             _fetch(folder / part.name, own / table.file, part)
             places[table.file] = check(own / table.file, names[table.file], table, part.rows)
         check_places(places, names, len(manifest.settings), manifest.replicates)
+        check_counts(manifest, str(folder / MANIFEST))
         return cls(
             manifest.task,
             manifest.settings,

@@ -93,6 +93,7 @@ class Spool:
         self._folder, self._lock = folder, threading.Lock()
         self._waiting: dict[str, list[Mapping[str, Any]]] = {table.file: [] for table in TABLES}
         self._writers: dict[str, Any] = {}
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -101,16 +102,21 @@ class Spool:
         self.close()
 
     def add(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take rows; a column that one leaves out is empty."""
+        """Take rows; a column that one leaves out is empty. None is taken once it is closed."""
         with self._lock:
+            if self._closed:
+                return
             waiting = self._waiting[table.file]
             waiting.extend(rows)
             if len(waiting) >= BATCH:
                 self._write(table)
 
     def close(self) -> None:
-        """Write what is left, an empty table where there was nothing."""
+        """Write what is left, an empty table where there was nothing; closing again does nothing."""
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             for table in TABLES:
                 self._write(table)
                 self._writers[table.file].close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ AMOUNTS = ("consulted", "drawn", "reused", "tokens_in", "tokens_out", "dollars",
 ENDS = ("failed", "abstained", "stopped")
 SHOWN = {"consulted": "samples", "tokens_in": "tokens in", "tokens_out": "tokens out", "dollars": "dollars",
          "seconds": "seconds", "flops": "FLOPs"}  # fmt: skip
+COUNTED = 200_000  # samples of all answers that are looked at to see which of them are the same
+KINDS = 4  # of errors that are named
 MENDS = {"dollars": "rtk.LM(…, price=…)", "flops": "rtk.LM(…, params=…)"}
 
 
@@ -36,6 +39,7 @@ class Summary:
     estimates: dict[str, Estimate]
     notes: list[str]
     _lines: tuple[Mapping[str, Any], ...]
+    _different: int | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """A tidy row for each setting.
@@ -76,15 +80,22 @@ class Summary:
         ]
 
     def _total(self) -> str:
-        said = []
-        for name, noun in {"total_consulted": "samples", "total_drawn": "of them drawn now"}.items():
-            said.append(f"{sum(line[name] or 0 for line in self._lines):,.0f} {noun}")
+        """What it all took, where nothing of it is counted twice: what settings share was drawn and paid for once.
+
+        How much of it was drawn now is in the rows: it differs from run to run.
+        """
+        about = "Costs are those of an answer, on average"
+        if self._different is None:
+            return f"{about}; settings share samples, so that they do not add up to what was drawn."
+        if self._different < sum(line["total_consulted"] or 0 for line in self._lines):
+            return f"{about}; settings share samples: all together rest on {counted(self._different, 'sample')}."
+        said = [f"{sum(line['total_consulted'] or 0 for line in self._lines):,.0f} samples"]
         tokens = sum((line["total_tokens_in"] or 0) + (line["total_tokens_out"] or 0) for line in self._lines)
         dollars = [line["total_dollars"] for line in self._lines]
         said.append(f"{tokens:,.0f} tokens")
         if not any(map(unknown, dollars)):
             said.append(f"{amount(float(sum(dollars)))} dollars")
-        return f"Costs are those of an answer, on average. All settings together: {', '.join(said)}."
+        return f"{about}. All settings together: {', '.join(said)}."
 
     def __repr__(self) -> str:
         return f"{self.task}\n{text_table(self._cells())}\n{self._total()}{noted(self.notes, 'Notes')}"
@@ -113,7 +124,17 @@ def summarise(records: Records, level: float = 0.95) -> Summary:
         part = parts.get(arm.label, frame.head(0))
         estimates[arm.label] = mean(part["value"].to_numpy(), part["example"], level)
         lines.append(_line(arm, part, estimates[arm.label], metric_column(records.task.metric)))
-    return Summary(records.task, level, estimates, _notes(records, frame, lines), tuple(lines))
+    notes, consulted = _notes(records, frame, lines), frame["consulted"].sum()
+    different = _different(records) if consulted <= COUNTED else None
+    return Summary(records.task, level, estimates, notes, tuple(lines), different)
+
+
+def _different(records: Records) -> int:
+    """How many samples all answers together rest on, each counted once."""
+    found = set[str]()
+    for addresses in records.rows("addresses")["addresses"]:
+        found.update(addresses if addresses is not None else ())
+    return len(found)
 
 
 def _line(arm: Arm, part: Any, found: Estimate, column: str) -> dict[str, Any]:
@@ -148,10 +169,14 @@ def _asked_apart(frame: Any, settings: int) -> bool:
 
 
 def _failures(records: Records, frame: Any) -> list[str]:
-    """Which settings failed more often than the one that failed least, by Holm's correction not by chance."""
+    """How many failed of which kind; and which settings failed more often than the one that failed least, by Holm's
+    correction not by chance.
+    """
     rates = frame["error"].notna().groupby(frame["setting"]).mean()
     if rates.empty or not rates.max():
         return []
+    said = [f"{kind} {many:,}" for kind, many in _error_kinds(frame["error"].dropna()).most_common()]
+    failed = f"{int(frame['error'].notna().sum()):,} of {counted(len(frame), 'answer')} failed: {some(said, KINDS)}."
     parts, arms = prepared(frame), [arm for arm in records.settings if arm.label in rates.index]
     least = min(arms, key=lambda arm: rates[arm.label])
     others = [arm for arm in arms if arm is not least]
@@ -159,10 +184,20 @@ def _failures(records: Records, frame: Any) -> list[str]:
     chances = holm([p_value(*pair.both("failure"), pair.questions) for pair in pairs])
     worse = [f"{arm.label} ({rates[arm.label]:.0%})" for arm, p in zip(others, chances, strict=True) if p < RARE]
     if not worse:
-        return []
+        return [failed]
     return [
-        f"Failed more often than {least.label} ({rates[least.label]:.0%}): {some(worse, 6)}; failures count as wrong."
+        failed,
+        f"Failed more often than {least.label} ({rates[least.label]:.0%}): {some(worse, 6)}; failures count as wrong.",
     ]
+
+
+def _error_kinds(errors: Iterable[str]) -> Counter[str]:
+    """How often each kind of error came: what stands before its message."""
+    found = Counter[str]()
+    for error in errors:
+        first, _, rest = error.partition(": ")
+        found[f"metric: {rest.partition(': ')[0]}" if first == "metric" else first] += 1
+    return Counter({f"{kind:.60}": many for kind, many in found.items()})
 
 
 def _costs(lines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import mkdtemp
@@ -18,7 +19,7 @@ from rtk.budget import Budget
 from rtk.errors import StrategyError
 from rtk.experiments.arms import Runner, runners
 from rtk.experiments.foresight import foreseen
-from rtk.experiments.progress import Progress, reporting
+from rtk.experiments.progress import Display, Progress, reporting
 from rtk.experiments.questions import Questions, questions
 from rtk.experiments.results import Results
 from rtk.experiments.rows import Metric
@@ -81,21 +82,26 @@ def sweep(
         ModelError, StoreError: where no question could ever be answered.
     """
     study = _Study(program, task, over, model, metric, split, replicates, concurrency)
-    with reporting(progress, study.size, "answer") as leg:
-        study.foresee(leg)
-        run = study.run(budget, deliberations, leg(""))
+    with reporting(progress, study.size) as display:
+        study.foresee(display)
+        run = study.run(budget, deliberations, display.tick)
+        display.begin()
         done = run.start()
         try:
             done.result()
         except KeyboardInterrupt:
             run.halt("interrupted")
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, KeyboardInterrupt):
                 done.result(2 * PATIENCE)
+            run.close()
         return study.results(run)
 
 
 async def asweep(program: Any, task: Any, over: Mapping[str, Sequence[Any]] | None = None, **options: Any) -> Results:
-    """As `sweep`, awaited: the caller's event loop stays free. When it is cancelled the sweep ends.
+    """As `sweep`, awaited: the caller's event loop stays free.
+
+    When it is cancelled, as by an interrupt in a notebook, the sweep ends; what came until then is the `results` of the
+    `CancelledError` (in a notebook `sys.last_value.results`), and the same call goes on from there.
 
     Args:
         program, task, over, **options: as of `sweep`.
@@ -106,15 +112,19 @@ async def asweep(program: Any, task: Any, over: Mapping[str, Sequence[Any]] | No
     names = ("model", "metric", "split", "replicates", "concurrency")
     study = _Study(program, task, over, *(options.pop(name, _USUAL[name]) for name in names))
     budget, stories = options.pop("budget", None), options.pop("deliberations", True)
-    with reporting(options.pop("progress", "auto"), study.size, "answer") as leg:
+    with reporting(options.pop("progress", "auto"), study.size) as display:
         if options:
             raise StrategyError(f"asweep has no {', '.join(options)}=", mend="the arguments of rtk.sweep")
-        run = study.run(budget, stories, leg(""))
+        run = study.run(budget, stories, display.tick)
+        display.begin()
         done: Future[None] = run.start()
         try:
             await asyncio.shield(asyncio.wrap_future(done))
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             run.halt("interrupted")
+            await asyncio.wait([asyncio.wrap_future(done)], timeout=2 * PATIENCE)
+            run.close()
+            cancelled.results = study.results(run)  # type: ignore[attr-defined] - what came until then
             raise
         return study.results(run)
 
@@ -141,10 +151,10 @@ class _Study:
         self._folder = Path(mkdtemp(prefix="rtk-results-"))
         self.size = len(self._runners) * len(self._asked.examples) * replicates
 
-    def foresee(self, leg: Any) -> None:
+    def foresee(self, display: Display) -> None:
         """Say beforehand what a long sweep will take, where somebody sees it."""
-        if self.size >= LONG and leg.seen:
-            leg.note(foreseen(self._runners, self._asked.examples, self._replicates, self._concurrency))
+        if self.size >= LONG and display.seen:
+            display.note(foreseen(self._runners, self._asked.examples, self._replicates, self._concurrency))
 
     def run(self, budget: Budget | None, stories: bool, tick: Any) -> Run:
         """The run."""
@@ -162,8 +172,10 @@ class _Study:
             BaseException: what ended it, with what came until then as its `results`.
         """
         arms = [one.arm for one in self._runners]
+        card = self._asked.card
+        card = card if card.metric else replace(card, metric="mean score" if run.graded else "accuracy")
         found = Results(
-            self._asked.card, arms, self._folder, asked=self.size, stopped=run.stopped, replicates=self._replicates,
+            card, arms, self._folder, asked=self.size, stopped=run.stopped, replicates=self._replicates,
             about=_about(), owned=True,
         )  # fmt: skip
         if run.failure is not None:

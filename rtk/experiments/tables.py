@@ -3,31 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
 
 from rtk._html import Markup, element
 
 Cells = Mapping[str, str]
-
-
-def cells(row: Mapping[str, Any]) -> dict[str, str]:
-    """A tidy row as a reader wants it: an accuracy and its interval with two decimals, counts in groups of three."""
-    low, high = row["low"], row["high"]
-    said = {**row, "accuracy": decimal(row["accuracy"]), "low": f"[{low:.2f}, {high:.2f}]"}
-    return {_HEADINGS.get(name, name): _text(value) for name, value in said.items() if name != "high"}
-
-
-_HEADINGS = {"low": "95 % interval"}
-
-
-def decimal(value: float | None) -> str:
-    """A share with two decimals, halves rounded up as by hand; a dash where there is none."""
-    return "–" if value is None else str(Decimal(repr(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))
-
-
-def _text(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def text_table(rows: Sequence[Cells]) -> str:
@@ -40,14 +19,16 @@ def text_table(rows: Sequence[Cells]) -> str:
 
 
 def html_table(caption: str, rows: Sequence[Cells], note: str = "") -> Markup:
-    """Rows as a table with a caption and headings of columns; a note below it."""
+    """Rows as a table with a caption and headings of columns, which scrolls where it is wider; a note below it."""
     headings, words = list(rows[0]) if rows else [], _words(rows)
     styles = {name: _LEFT if name in words else "white-space:nowrap" for name in headings}
     head = element("tr", *(element("th", name, scope="col", style=styles[name]) for name in headings))
     body = (element("tr", *(element("td", row[name], style=styles[name]) for name in headings)) for row in rows)
     told = element("caption", caption, style=_LEFT)
     table = element("table", told, element("thead", head), element("tbody", *body))
-    return element("div", table, element("p", note) if note else None, class_="rtk-table")
+    scrolled = element("div", table, style="overflow-x:auto;max-width:100%", tabindex="0", role="region",
+                       aria_label=caption)  # fmt: skip
+    return element("div", scrolled, element("p", note) if note else None, class_="rtk-table")
 
 
 _LEFT = "text-align:left"

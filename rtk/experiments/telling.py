@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from math import floor, isnan, log10
 from typing import Any
 
@@ -42,15 +43,21 @@ def percent(level: float) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share with two decimals; a dash where there is none."""
-    return "–" if value is None or isnan(value) else f"{value:.2f}"
+    """A share with two decimals, halves rounded up as by hand; a dash where there is none."""
+    if value is None or isnan(value):
+        return "–"
+    return str(_rounded(value))
+
+
+def _rounded(value: float) -> Decimal:
+    return Decimal(repr(float(value))).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def signed(value: float | None) -> str:
     """A difference with its sign; what rounds to nothing has none."""
     if value is None or isnan(value):
         return "–"
-    text = f"{value:+.2f}".replace("-", "−")
+    text = f"{_rounded(value):+}".replace("-", "−")
     return text[1:] if text[1:] == "0.00" else text
 
 

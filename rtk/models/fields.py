@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from rtk.errors import ModelError, UnsupportedParameter
@@ -57,6 +58,7 @@ def refuse_dropped(fields: Mapping[str, Any]) -> None:
     )
 
 
+@cache
 def _is_lost(name: str) -> bool:
     return name not in OWN and (outside_a_request(name) or name in _FIXED)
 

@@ -320,6 +320,12 @@ class LM(dspy.LM):
         """The model's parameters, where they are known."""
         return self._source.parameters
 
+    @property
+    def price(self) -> tuple[float, float] | None:
+        """Dollars per million tokens (read, written), where they are known."""
+        found = self._source.price
+        return None if found is None else (found.read * 1e6, found.written * 1e6)
+
     def copy(self, **kwargs: Any) -> LM:
         """A copy with other defaults (`temperature`, `rollout_id`, `n`, …), over the same connection and store.
 

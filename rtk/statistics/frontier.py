@@ -94,5 +94,5 @@ def _means(weights: Floats, matrix: Floats) -> Floats:
     known = ~np.isnan(matrix)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (weights @ np.where(known, matrix, 0.0).T) / (weights @ known.T.astype(np.float64))
-        digits = 10.0 ** (12 - np.ceil(np.log10(np.maximum(np.abs(means), 1e-300))))
+        digits = 10.0 ** (12 - np.ceil(np.log10(np.maximum(np.abs(means), 1e-280))))
     return np.round(means * digits) / digits

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import diskcache
 
@@ -18,15 +17,19 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-@contextmanager
-def explained(doing: str, path: Path, timeout: float) -> Iterator[None]:
-    """Turn what goes wrong inside into a `StoreError` with its mend."""
-    try:
-        yield
-    except (sqlite3.Error, diskcache.Timeout) as error:
-        raise _explain(doing, path, timeout, _first(error)) from error
-    except OSError as error:
-        raise StoreError(f"cannot {doing} the store in {path}: {error}", mend=_ELSEWHERE) from error
+class explained:
+    """Turn what goes wrong inside into a `StoreError` with its mend. No generator, since it is around every reading."""
+
+    def __init__(self, doing: str, path: Path, timeout: float) -> None:
+        self._doing, self._path, self._timeout = doing, path, timeout
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (sqlite3.Error, diskcache.Timeout)):
+            raise _explain(self._doing, self._path, self._timeout, _first(error)) from error
+        if isinstance(error, OSError):
+            raise StoreError(f"cannot {self._doing} the store in {self._path}: {error}", mend=_ELSEWHERE) from error
 
 
 def _first(error: BaseException) -> BaseException:

@@ -11,8 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 LONGEST_WAIT = 10.0
@@ -33,18 +32,16 @@ class _Gate:
         self.inside = 0
         self.forking = False
 
-    @contextmanager
-    def operation(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         with self.changed:
             while self.forking:
                 self.changed.wait()
             self.inside += 1
-        try:
-            yield
-        finally:
-            with self.changed:
-                self.inside -= 1
-                self.changed.notify_all()
+
+    def __exit__(self, *exception: object) -> None:
+        with self.changed:
+            self.inside -= 1
+            self.changed.notify_all()
 
     def shut(self) -> None:
         until = time.monotonic() + LONGEST_WAIT
@@ -63,12 +60,9 @@ _gate = _Gate()
 _databases: weakref.WeakSet[Inherited] = weakref.WeakSet()
 
 
-@contextmanager
-def operation() -> Iterator[None]:
+def operation() -> AbstractContextManager[None]:
     """Around every use of a database: no fork happens meanwhile. Not to be nested."""
-    gate = _gate
-    with gate.operation():
-        yield
+    return _gate
 
 
 def close_in_children(database: Inherited) -> None:

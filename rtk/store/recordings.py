@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from rtk._context import in_context, of_context
 from rtk.errors import NotRecorded, RecordingError, ServedModelChanged
 from rtk.samples import Address, Missing, Request, Sample
 from rtk.shipped import checkout, shipped
@@ -33,9 +34,7 @@ _made: weakref.WeakSet[Recording] = weakref.WeakSet()
 
 def current_recording() -> Recording | None:
     """The recording in force: of the innermost `with`, else the last one that was called for the whole process."""
-    import dspy  # here: it takes seconds, and who only reads a store or a file never comes by
-
-    return dspy.settings.get("rtk_recording") or (_standing[-1] if _standing else None)
+    return of_context("rtk_recording") or (_standing[-1] if _standing else None)
 
 
 def recording(path_or_stem: str | os.PathLike[str], mode: Mode = "auto") -> Recording:
@@ -134,10 +133,8 @@ class Recording:
         self.save()
 
     def __enter__(self) -> Self:
-        import dspy
-
         self._stand_back(self._relieved)
-        context = dspy.context(rtk_recording=self)
+        context = in_context(rtk_recording=self)
         context.__enter__()
         self._contexts.append(context)
         return self

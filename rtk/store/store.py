@@ -85,17 +85,16 @@ class SampleStore:
         if wanted is not None and len(wanted) <= last.index - first.index:
             names = {sample_row(first._replace(index=index)) for index in wanted}
             rows = [(row, text) for row, text in rows if row in names]
-        found: dict[int, Sample] = {}
-        for row, text in rows:
-            try:
-                sample = _sample_at(row, text)
-            except NewerStore:
-                raise
-            except StoreError as damage:
-                self._report(row, str(damage))
-            else:
-                found[sample.address.index] = sample
-        return found
+        sound = (self._sound(row, text) for row, text in rows)
+        return {sample.address.index: sample for sample in sound if sample is not None}
+
+    def read_each(self, addresses: Iterable[Address]) -> dict[Address, Sample]:
+        """Samples of any requests, in one query; otherwise as `read`."""
+        rows = {sample_row(address): address for address in addresses}
+        with self._using("read"):
+            found = self._database.several(list(rows))
+        sound = {row: self._sound(row, text) for row, text in found.items()}
+        return {rows[row]: sample for row, sample in sound.items() if sample is not None}
 
     def write(self, request: Request, samples: Iterable[Sample]) -> list[Sample]:
         """Store samples of one request with it, in one transaction that is on the disk when this returns.
@@ -208,10 +207,7 @@ class SampleStore:
     def samples(self, key: str) -> Iterator[Sample]:
         """All samples of a request, by the text of the stream, then index; damaged ones are reported and left out."""
         for row, text in self._rows(f"sample:{key}:"):
-            sample, damage = _read_sample(row, text)
-            if sample is None:
-                self._report(row, damage)
-            else:
+            if (sample := self._sound(row, text)) is not None:
                 yield sample
 
     # --- in and out -------------------------------------------------------------------------------------------
@@ -383,6 +379,13 @@ class SampleStore:
             except BaseException:
                 self._database.close()  # also ends a transaction whose COMMIT failed
                 raise
+
+    def _sound(self, row: str, text: bytes) -> Sample | None:
+        """The sample of a row; None where it is damaged, reported."""
+        sample, damage = _read_sample(row, text)
+        if sample is None:
+            self._report(row, damage)
+        return sample
 
     def _report(self, row: str, damage: str) -> None:
         if row not in self._reported:

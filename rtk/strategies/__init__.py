@@ -13,7 +13,8 @@ from rtk.strategies.forecast import Forecast, Span
 from rtk.strategies.inputs import Inputs
 from rtk.strategies.peeking import Peek, peek
 from rtk.strategies.prediction import Prediction, evidence
-from rtk.strategies.retelling import retold
+from rtk.strategies.prompts import Prompts
+from rtk.strategies.retelling import Recall, read_ahead, retold
 from rtk.strategies.self_consistency import SelfConsistency
 from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy
@@ -32,6 +33,8 @@ __all__ = [
     "Outcome",
     "Peek",
     "Prediction",
+    "Prompts",
+    "Recall",
     "Reward",
     "SelfConsistency",
     "Setting",
@@ -43,6 +46,7 @@ __all__ = [
     "evidence",
     "mean_logprob",
     "peek",
+    "read_ahead",
     "retold",
     "wanted",
 ]

@@ -76,14 +76,10 @@ class BestOfN(Strategy):
         wave: int | None = None,
     ) -> None:
         super().__init__()
-        check_whole("N", N)
-        check_whole("wave", 1 if wave is None else wave)
-        check_whole("fail_count", 0 if fail_count is None else fail_count, 0)
         if reward_fn != "logprob":
             _check_reward(reward_fn)
-        if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
-            raise StrategyError(f"threshold={threshold!r}", mend="a number, or None for all attempts")
         self.N, self.threshold, self.fail_count, self.wave = N, threshold, fail_count, wave
+        self.check_settings()
         self.module = submodule(chain_of(module))
         self.judge: Any = submodule(reward_fn) if isinstance(reward_fn, dspy.Module) else None
         self.by_logprob = reward_fn == "logprob"
@@ -93,6 +89,15 @@ class BestOfN(Strategy):
                 'reward_fn="logprob" scores a predictor\'s attempts, not the runs of a module',
                 mend="a signature, dspy.Predict or dspy.ChainOfThought as module; or another reward_fn=",
             )
+
+    def check_settings(self) -> None:
+        """Refuse settings that cannot be."""
+        check_whole("N", self.N)
+        check_whole("wave", 1 if self.wave is None else self.wave)
+        check_whole("fail_count", 0 if self.fail_count is None else self.fail_count, 0)
+        threshold: Any = self.threshold
+        if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
+            raise StrategyError(f"threshold={threshold!r}", mend="a number, or None for all attempts")
 
     def asks_once(self) -> bool:
         """Whether all that is asked is known before anything comes."""

@@ -16,6 +16,8 @@ from typing import Any
 import dspy
 from dspy.utils.callback import ACTIVE_CALL_ID
 
+from rtk._context import of_context
+
 logger = logging.getLogger("rtk")
 
 
@@ -91,7 +93,7 @@ class Calls:
 
 
 def _listeners(instance: Any) -> list[Any]:
-    if dspy.settings.get("rtk_unheard"):
+    if of_context("rtk_unheard"):
         return []
     return [*(dspy.settings.get("callbacks") or []), *(getattr(instance, "callbacks", None) or [])]
 

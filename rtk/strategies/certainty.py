@@ -16,6 +16,8 @@ def mean_logprob(sample: Sample | None) -> float | None:
     impossible though it wrote them, are passed over.
     """
     told = sample.logprobs if sample is not None else None
+    if told is None:
+        return None
     tokens = told.get("content") if isinstance(told, Mapping) else None
     found = [token.get("logprob") for token in tokens or () if isinstance(token, Mapping)]
     numbers = [float(one) for one in found if isinstance(one, (int, float)) and math.isfinite(one) and one <= 0]

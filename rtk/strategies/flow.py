@@ -123,6 +123,16 @@ class Candidate:
     def __repr__(self) -> str:
         return f"Candidate({self.index}, {self.abstention if self.prediction is None else self.prediction!r})"
 
+    def at(self, index: int) -> Candidate:
+        """The same at another place, with a prediction of its own: a strategy or a metric may write over either."""
+        made = object.__new__(Candidate)
+        made.__dict__.update(self.__dict__, index=index, made=None)
+        if self.prediction is not None:
+            made.prediction = object.__new__(type(self.prediction))
+            fields = dict(self.prediction._store)
+            made.prediction.__dict__.update(self.prediction.__dict__, _store=fields)
+        return made
+
     def answer(self, name: str) -> Any:
         """An output field, or the abstention."""
         if self.prediction is None:
@@ -187,6 +197,10 @@ class Candidates(list[Candidate]):
         groups: dict[Any, list[Candidate]] = {}
         for one in self:
             groups.setdefault(one.addresses or id(one), []).append(one)
+        if len(groups) == len(self):  # as nearly always
+            found = Candidates(self)
+            found.cut = self.cut
+            return found
         several = [group for group in groups.values() if len(group) > 1]
         twins = {id(one) for group in several if _all_say_the_same(group) for one in group[1:]}
         found = Candidates(one for one in self if id(one) not in twins)

@@ -63,7 +63,7 @@ class Inputs(Mapping[str, Any]):
             raise StrategyError(
                 f"a verifier is not shown {name!r}: it is no input of the program, and may be the gold answer",
                 mend="judge by the program's inputs and its prediction; measure against gold answers with a metric "
-                "(rtk.experiments.measure); what the program reads must be an input field of its signature",
+                "(rtk.sweep); what the program reads must be an input field of its signature",
             )
         return self._fields[name]
 
@@ -127,5 +127,5 @@ def refuse_metric(name: str, verifier: Callable[..., Any], most: int = 2) -> Non
         raise StrategyError(
             f"{name}= is a metric by its parameters ({told}): a verifier never sees the gold answer",
             mend=f"{name}=a function (inputs, prediction) -> float, which judges without it; the metric is for "
-            "rtk.experiments.measure and dspy.Evaluate",
+            "rtk.sweep and dspy.Evaluate",
         )

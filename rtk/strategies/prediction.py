@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
+from dspy.primitives.prediction import Completions
 
 from rtk.budget import Spent
 from rtk.deliberation import Deliberation
@@ -96,7 +97,7 @@ def predicted(fields: Mapping[str, Any], *, completions: Sequence[dspy.Predictio
     """
     made, keys = Prediction(**fields), list(fields)
     rows = [{key: one.get(key, None) for key in keys} for one in completions] if keys else []
-    made._completions = dspy.Prediction.from_completions(rows or [dict(fields)])._completions
+    made._completions = Completions(rows or [dict(fields)])
     unknown = about.keys() - {*ABOUT, *INSIDE}
     if unknown:
         raise TypeError(f"no evidence is called {sorted(unknown)}")

@@ -6,6 +6,7 @@ completion costs one candidate and not all of them.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Sequence
@@ -20,10 +21,10 @@ from dspy.utils.exceptions import AdapterParseError
 from rtk.answers import Abstention
 from rtk.errors import BudgetSpent
 from rtk.models import LM, Ask, Gathered
-from rtk.samples import Missing, Sample, Stream
+from rtk.samples import Missing, Request, Sample, Stream
 from rtk.strategies.calls import Calls
 from rtk.strategies.flow import Candidate, Candidates
-from rtk.strategies.formatting import formatted
+from rtk.strategies.formatting import formatted, to_parse
 from rtk.strategies.plain import rtk_lm
 
 _CLOSED = re.compile(r"</\w+>\s*$")  # as `dspy.XMLAdapter` ends
@@ -84,7 +85,7 @@ class Prepared:
         with self.calls.current():
             for index, address in enumerate(ask.addresses):
                 if address == came.address and index not in self._early:
-                    self._early[index] = self._candidate(index, came)
+                    self._early[index] = self.candidate(index, came)
         return [(index, one) for index, one in self._early.items() if ask.addresses[index] == came.address]
 
     def candidates(self, ask: Ask, gathered: Gathered) -> Candidates:
@@ -92,7 +93,7 @@ class Prepared:
         self.record(ask, gathered)
         with self.calls.current():
             pairs = enumerate(gathered.results)
-            found = Candidates(self._early.get(i) or self._candidate(i, result) for i, result in pairs)
+            found = Candidates(self._early.get(i) or self.candidate(i, result) for i, result in pairs)
         if gathered.stopped:
             found.cut = BudgetSpent(gathered.stopped, gathered.budget, gathered.samples)
         self.calls.ends(next((one.prediction for one in found if one.prediction is not None), None))
@@ -102,7 +103,8 @@ class Prepared:
         """The call failed as a whole: tell the callbacks."""
         self.calls.ends(None, error)
 
-    def _candidate(self, index: int, result: Sample | Missing) -> Candidate:
+    def candidate(self, index: int, result: Sample | Missing) -> Candidate:
+        """What a sample says."""
         where = frozenset({str(result.address)})
         if isinstance(result, Missing):
             return Candidate(index, abstention=Abstention("failed", str(result)), addresses=where)
@@ -119,7 +121,14 @@ class Sampling(Prepared):
         predictor: a `dspy.Predict`; its `lm`, `config` and `demos` are honoured.
         inputs: its input fields.
         config: sampling parameters on top of the predictor's own.
+
+    Attributes:
+        messages: what is said.
+        request: the request that they make; known when the key was asked for.
     """
+
+    messages: list[dict[str, Any]]
+    request: Request
 
     def __init__(
         self, program: dspy.Module, predictor: dspy.Predict, inputs: dict[str, Any], config: dict[str, Any]
@@ -147,20 +156,29 @@ class Sampling(Prepared):
             if isinstance(self._adapter, dspy.JSONAdapter):
                 self._adapter._prepare_response_format(self.lm, self._options, self.signature)
             self._processed = self._adapter._call_preprocess(self.lm, self._options, self.signature, self._inputs)
-            self._messages = formatted(self._adapter, self._processed, demos, self._inputs)
+            self.messages = formatted(self._adapter, self._processed, demos, self._inputs)
+        self._parsed = [to_parse(self._adapter, one) for one in (self._processed, self.signature)]
         if self._options.get("parallel_tool_calls") is not None:
             self._options.setdefault("tool_choice", "auto")
 
     def key(self) -> str:
         """The key of the request all candidates are samples of."""
-        self.request = self.lm.request(self._messages, {**self.lm.kwargs, **self._options})
+        self.request = self.lm.request(self.messages, {**self.lm.kwargs, **self._options})
         return self.request.key
+
+    def filled(self, inputs: dict[str, Any], message: str, request: Request) -> Sampling:
+        """The same with other inputs, with the last message and the request that they make; to be heard by nobody."""
+        made = copy.copy(self)
+        made.calls, made._early, made._inputs = Calls((), inputs), {}, inputs
+        made.messages = [*self.messages[:-1], {**self.messages[-1], "content": message}]
+        made.request = request
+        return made
 
     def ask(self, start: int, count: int, stream: Stream) -> Ask:
         """The ask for samples `start` … of this predictor's request, in a stream."""
-        self.calls.lm_starts(self.lm, self._messages, self._options)
+        self.calls.lm_starts(self.lm, self.messages, self._options)
         made = self.request
-        return self.lm.ask(self._messages, self._options, start=start, count=count, stream=stream, request=made)
+        return self.lm.ask(self.messages, self._options, start=start, count=count, stream=stream, request=made)
 
     def record(self, ask: Ask, gathered: Gathered) -> None:
         """Tell DSPy's history and its callbacks what was gathered."""
@@ -181,7 +199,7 @@ class Sampling(Prepared):
         if any(extra.values()):
             output = {"text": sample.text, **{name: value for name, value in extra.items() if value}}
         try:
-            values = self._adapter._call_postprocess(self._processed, self.signature, [output], self.lm, self._options)
+            values = self._adapter._call_postprocess(*self._parsed, [output], self.lm, self._options)
         except AdapterParseError as error:
             found.abstention = Abstention("malformed", _why(error))
             return

@@ -11,7 +11,7 @@ import dspy
 
 from rtk.answers import Vote, equal, stopping, vote
 from rtk.errors import StrategyError
-from rtk.events import VoteMoved, tell
+from rtk.events import VoteMoved, tell, watchers
 from rtk.statistics import proportion
 from rtk.strategies.ballots import FREE_TEXT, QUANTITIES, Ballot
 from rtk.strategies.consensus import Sorting, most_consistent, number_named, question_of, responses_of, same_meaning
@@ -167,6 +167,18 @@ class SelfConsistency(Strategy):
         if self.trim is not None:
             vote([], rule="trimmed_mean", trim=self.trim)  # which refuses what cannot be
 
+    def check_settings(self) -> None:
+        """Refuse settings that cannot be, or that ask for what the program was built without."""
+        check_whole("samples", self.samples)
+        if isinstance(self.stop, str):
+            stopping(self.stop, self.certainty, self.window)
+        self._check(getattr(self, "verifier", None) if self.vote == "weighted" else None, None)
+        for rule, name in (("judge", "same"), ("universal", "select")):
+            if self.vote == rule:
+                self._own(name)
+        if self.finish_cut:
+            self._own("finish")
+
     def _check_comparing(self) -> None:
         if isinstance(self.comparer, Mapping) and self.vote != "fields":
             raise StrategyError("comparer= by name", mend='it goes with vote="fields"; else one comparer')
@@ -207,7 +219,7 @@ class SelfConsistency(Strategy):
             if chains:
                 yield partial(self._outcome_of, ballot, chains, seen)  # the best so far
             size, first = min(self.samples - len(chains), max(needed, self.wave or 1)), 0 if flat else len(chains)
-            heard = self._heard(ballot, chains)
+            heard = self._heard(ballot, chains) if watchers() else None
             chains.go_on((yield ask(self.chain, inputs, samples=size, rollout=first, config=config, heard=heard)))
             whole = chains.cut is None
             while needed and seen < len(chains):
@@ -260,6 +272,8 @@ class SelfConsistency(Strategy):
 
     def _concluded(self, ballot: Ballot, chains: Candidates, seen: int, whole: bool, inputs: dict[str, Any]) -> Flow:
         """Weigh the votes, or have one chosen, where that is asked for; what they come to."""
+        if self.vote not in ("weighted", "universal"):
+            return self._outcome_of(ballot, chains, seen)
         votes = Candidates(chains[:seen]).distinct()
         if self.vote == "weighted":
             verifier = self._own("verifier")

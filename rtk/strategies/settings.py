@@ -95,7 +95,10 @@ class Setting:
         self.name = name
 
     def __get__(self, program: Any, owner: type | None = None) -> Any:
-        return self if program is None else program.settings.values[self.name]
+        if program is None:
+            return self
+        settings = object.__getattribute__(program, "settings")  # past DSPy, which looks at every name in Python
+        return settings.values[self.name]
 
     def __set__(self, program: Any, value: Any) -> None:
         program.settings.values[self.name] = value

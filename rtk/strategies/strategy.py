@@ -117,6 +117,13 @@ class Strategy(dspy.Module):
         """
         return estimate(self, questions, inputs)
 
+    def check_settings(self) -> None:
+        """Refuse settings that cannot be, where they were changed after the program was built.
+
+        Raises:
+            StrategyError: naming the setting.
+        """
+
     # --- what the machine calls ---
 
     def _machine(self, inputs: dict[str, Any]) -> Machine:
@@ -160,7 +167,8 @@ class Strategy(dspy.Module):
     def conclude(self, node: Node, value: Any) -> Prediction:
         """What a finished generator returned, as a prediction with its evidence."""
         outcome = self._outcome(node, value)
-        self._refuse_silence(node, outcome.prediction)
+        if not node.stopped and not self.answered(outcome.prediction):
+            self._refuse_silence(node)
         count_overdrawn(node.budgets, sum(max(1, len(one.addresses)) for one in outcome.unused))
         root = outcome.deliberation or _narrated(self, node.asked, outcome.used)
         return predicted(
@@ -178,10 +186,9 @@ class Strategy(dspy.Module):
             attempts=attempts_of(outcome, node.asked),
         )
 
-    def _refuse_silence(self, node: Node, prediction: Any) -> None:
+    def _refuse_silence(self, node: Node) -> None:
         """Where nothing came at all, an empty answer would hide it."""
-        kinds = _abstentions(node.asked)
-        if node.stopped or self.answered(prediction) or set(kinds) != {"failed"}:
+        if set(_abstentions(node.asked)) != {"failed"}:
             return
         reason = next(one.abstention.reason for asked in node.asked for one in asked if one.abstention)
         raise SampleError(
@@ -192,7 +199,8 @@ class Strategy(dspy.Module):
 
     def _outcome(self, node: Node, value: Any) -> Outcome:
         if isinstance(value, Outcome):
-            return replace(value, prediction=self._prediction(value.prediction))
+            prediction = self._prediction(value.prediction)
+            return value if prediction is value.prediction else replace(value, prediction=prediction)
         if isinstance(value, Candidate):
             prediction = value.prediction if value.prediction is not None else self._nothing()
             return Outcome(prediction, used=_path(node.asked, value))

@@ -120,24 +120,29 @@ class TreeOfThoughts(Strategy):
         proposers: int = 1,
     ) -> None:
         super().__init__()
-        for name, number, least in (("breadth", breadth, 1), ("branching", branching, 1), ("values", values, 0),
-                                    ("proposers", proposers, 1), ("top", top, 1),
-                                    ("steps", 1 if steps is None else steps, 1)):  # fmt: skip
-            check_whole(name, number, least)
-        if not callable(depth):
-            check_whole("depth", depth, 1)
-        _check_one_of("search", search, tuple(SEARCHES))
-        _check_one_of("proposals", proposals, ("independent", "list"))
-        _check_one_of("answer", answer, ANSWERS)
-        if search == "particle" and proposals == "list":
-            raise StrategyError("particles take one step each", mend='proposals="independent"')
+        check_whole("proposers", proposers)
         if check is not None:
             refuse_metric("check", check)
         self.breadth, self.branching, self.depth, self.search = breadth, branching, depth, search
         self.values, self.separator, self.proposals = values, separator, proposals
         self.threshold, self.steps, self.answered_by, self.top, self.distinct = threshold, steps, answer, top, distinct
         self.check, self.state = check, state or words
+        self.check_settings()
         self._build(signature, propose, proposers, evaluate)
+
+    def check_settings(self) -> None:
+        """Refuse settings that cannot be."""
+        for name, number, least in (("breadth", self.breadth, 1), ("branching", self.branching, 1),
+                                    ("values", self.values, 0), ("top", self.top, 1),
+                                    ("steps", 1 if self.steps is None else self.steps, 1)):  # fmt: skip
+            check_whole(name, number, least)
+        if not callable(self.depth):
+            check_whole("depth", self.depth, 1)
+        _check_one_of("search", self.search, tuple(SEARCHES))
+        _check_one_of("proposals", self.proposals, ("independent", "list"))
+        _check_one_of("answer", self.answered_by, ANSWERS)
+        if self.search == "particle" and self.proposals == "list":
+            raise StrategyError("particles take one step each", mend='proposals="independent"')
 
     def _build(self, signature: Any, propose: dspy.Module | None, proposers: int, evaluate: Any) -> None:
         """The predictors that propose, evaluate and answer, and the fields of the answer."""

@@ -1,5 +1,7 @@
 """Settings compared: paired by question and replicate, and saying of themselves what is unfair about them."""
 
+import dataclasses
+
 import pytest
 from made_sweeps import arms_of, ladder, lost, made
 
@@ -9,6 +11,7 @@ from rtk.statistics import difference, holm, mcnemar, p_value
 
 SMALL = arms_of(("small",))
 BOTH = arms_of()
+SMALL_PAIR = arms_of(("small",), (1, 8))
 
 
 def values(records, label):
@@ -212,3 +215,30 @@ def test_half_a_comparison_is_refused(given):
     assert "baseline=" in caught.value.mend
     with pytest.raises(RTKError, match="nothing to compare"):
         contrast(made(SMALL[:1], ladder, questions=2))
+
+
+def test_where_interval_and_p_value_differ_it_is_said():
+    """Told apart by an exact p though 0 is in the interval, or not though it is left out: in the verdict, in words."""
+    found = contrast(made(SMALL_PAIR, ladder))
+    estimate = found.pairs[0].difference
+    for low, p, said, cell in (
+        (
+            -0.01,
+            0.019,
+            "told apart by 60 questions, though the interval includes 0.",
+            "yes, but the interval includes 0",
+        ),
+        (
+            0.01,
+            0.2,
+            "not told apart by 60 questions, though the interval leaves 0 out.",
+            "no, but the interval leaves 0",
+        ),
+        (0.01, 0.019, ": told apart by 60 questions.", "yes"),
+        (-0.01, 0.2, ": not told apart by 60 questions.", "no"),
+    ):
+        difference = dataclasses.replace(estimate, value=0.18, low=low, high=0.35)
+        pair = dataclasses.replace(found.pairs[0], difference=difference, p_value=p, adjusted=p)
+        assert said in repr(pair)
+        assert said in pair._repr_html_()
+        assert cell in repr(dataclasses.replace(found, pairs=(pair,)))

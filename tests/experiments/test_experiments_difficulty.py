@@ -1,5 +1,7 @@
 """Accuracy by difficulty: binned on other samples than it is scored on, or not at all."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from attempts_drawn import SIGNATURE, asked, records, scripted, swept
@@ -80,3 +82,28 @@ def test_it_shows_itself_in_every_form():
     assert "binned on a held-out half" in str(spec["title"])
     assert "samples=8: bin 1: 0.00" in spec["description"]
     assert found.png().startswith(b"\x89PNG")
+
+
+def test_a_program_with_one_attempt_says_nothing_of_difficulty():
+    """It has no half to hold out: the bins are those of the others, and it is scored in them."""
+    program = {"chain": rtk.ChainOfThought(SIGNATURE, temperature=0.3), "vote": rtk.SelfConsistency(SIGNATURE, 4)}
+    questions = asked(*(["1", "1", "1", "1"], ["2", "2", "1", "2"], ["2", "2", "2", "2"]))
+    with scripted():
+        found = by_difficulty(swept(program, questions))
+    assert [one.high for one in found.levels] == [0.0, 0.5, 1.0]
+    assert list(found.accuracy) == ["chain"]
+
+
+def test_questions_are_counted_and_not_their_replicates():
+    """Three replicates of ten questions of one difficulty are ten."""
+    found = by_difficulty(records([drawn([1.0] * 10, 2)] * 3, replicates=3))
+    assert [one.questions for one in found.levels] == [10]
+
+
+def test_a_score_is_binned_and_scored_as_a_score():
+    """Of a metric that is no accuracy the values are scores."""
+    made_ = records([drawn([0.5] * 20, 2, seed) for seed in (1, 2)], replicates=2)
+    frame = made_.rows("correct", "score")
+    made_.task = dataclasses.replace(made_.task, metric="mean score")
+    found = by_difficulty(made_, bins=1).to_frame()
+    assert found["value"].tolist() == [pytest.approx(frame["score"].mean())]

@@ -143,3 +143,13 @@ def test_hostile_text_is_text():
     html = failures(records)._repr_html_()
     assert not re.search(r"<(script|img|/style|!--)", html)
     assert "\u202e" not in html
+
+
+def test_scores_are_not_called_right_or_wrong():
+    """Of a judged task the sentence and the headings speak of scores."""
+    rows = [{**unsure(0, at, RIGHT), "score": score, "correct": score >= 1} for at, score in enumerate((0.2, 0.7, 1))]
+    found = failures(made(rows, metric="mean judged score", gold=None))
+    assert "2 of 3 answers scored less than 1." in repr(found)
+    assert "not right" not in repr(found)
+    assert "Scored less than 1, the lowest first (2)" in found._repr_html_()
+    assert repr(failures(made(rows[2:], metric="mean score"))) == "Nothing failed: every answer scored 1."

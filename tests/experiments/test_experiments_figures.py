@@ -2,65 +2,70 @@
 
 import json
 import re
+import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import altair as alt
-import dspy
 import pytest
+from attempts_drawn import records
+from made_sweeps import arms_of, ladder, made
 
-from rtk.budget import Spent
 from rtk.errors import MissingExtra, RTKError
-from rtk.experiments import Curve, Measured, Row
+from rtk.experiments.frontiers import frontier
+from rtk.experiments.resampled import MAJORITY, curve_of
 
 VEGA_LITE = "application/vnd.vegalite.v5+json"
-EXAMPLE = dspy.Example(question="?", answer=1).with_inputs("question")
+ANSWERS = [["1" if (at * 7 + k * 5) % 11 < 4 + at % 5 else "2" for k in range(8)] for at in range(40)]
 
 
-def measured(correct, size):
-    rows = [Row(EXAMPLE, dspy.Prediction(answer=1), i < correct, Spent(samples=1), 0.0) for i in range(size)]
-    return Measured(rows, size)
-
-
-def made(points):
-    return Curve("SelfConsistency", {samples: measured(*counts) for samples, counts in points.items()})
+def drawn(answers=ANSWERS):
+    return curve_of(records(answers, settings=sorted({1, len(answers[0])})))
 
 
 @pytest.fixture
 def curve():
-    return made({1: (18, 40), 2: (18, 40), 4: (22, 40), 8: (27, 40)})
+    return drawn()
 
 
-def spec(curve):
-    return curve._repr_mimebundle_()[0][VEGA_LITE]
+def spec(figure):
+    return figure._repr_mimebundle_()[0][VEGA_LITE]
 
 
 def encodings(chart, channel):
     return [layer["encoding"][channel] for layer in chart["layer"]]
 
 
-def test_the_ticks_are_the_settings(curve):
-    """The axis is logarithmic, and has a tick at each setting and nowhere else."""
+def data_of(chart):
+    """What the layers of a chart draw."""
+    named = chart.get("datasets", {})
+    return [layer["data"].get("values") or named[layer["data"]["name"]] for layer in chart["layer"]]
+
+
+def test_the_axis_is_logarithmic_with_ticks_at_doublings(curve):
+    """A tick at each doubling of the attempts and nowhere else."""
     for x in encodings(spec(curve), "x"):
         assert x["axis"]["values"] == [1, 2, 4, 8]
         assert x["scale"]["type"] == "log"
 
 
 def test_the_chart_says_what_it_shows(curve):
-    """Title and axes say whose accuracy it is, of how many questions, with which interval, of which samples."""
-    title = spec(curve)["title"]
-    assert title["text"] == "SelfConsistency"
-    assert "40 questions" in title["subtitle"][0]
-    assert "95 % Wilson" in title["subtitle"][0]
-    assert "first k of the same samples" in title["subtitle"][1]
+    """Title, axes and legend say of what task, of how many questions, with which interval, and how it was estimated."""
+    chart = spec(curve)
+    assert chart["title"]["text"] == "made up: what k attempts come to"
+    assert chart["title"]["subtitle"][0] == "40 questions, 95 % intervals over questions"
+    assert encodings(chart, "y")[0]["title"] == "accuracy"
+    assert chart["layer"][0]["encoding"]["color"]["legend"]["title"] == "estimated from all choices of k attempts"
 
 
 def test_somebody_who_does_not_see_the_chart_is_told_the_figures(curve):
-    """The description holds every point with its interval."""
+    """The description holds the points with their intervals, and is the picture's alternative text."""
+    told = spec(curve)["description"]
     for row in curve.rows():
-        said = f"{row['samples']}: {row['accuracy']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-        assert said in spec(curve)["description"]
-    about = curve._repr_mimebundle_()[1]
-    assert about["image/png"]["alt"] == spec(curve)["description"]
+        if row["estimator"] == MAJORITY and row["samples"] in (1, 2, 4, 8):
+            assert f"{row['samples']}: {row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})" in told
+    assert curve._repr_mimebundle_()[1]["image/png"]["alt"] == told
 
 
 def test_the_bundle_has_a_chart_a_picture_and_a_text_and_no_html(curve):
@@ -73,20 +78,32 @@ def test_the_bundle_has_a_chart_a_picture_and_a_text_and_no_html(curve):
     assert not hasattr(curve, "_repr_html_")
 
 
+CODE = """
+import json, sys
+sys.path[:0] = [{folder!r}]
+from test_experiments_figures import drawn, spec
+print(json.dumps(spec(drawn())))
+"""
+
+
 def test_every_run_gives_the_same_bytes(curve):
-    """Chart, PNG and SVG of the same figures are equal to the last byte, and nothing in them is counted up."""
-    first, second = (made({1: (18, 40), 4: (22, 40)}) for _ in range(2))
-    assert json.dumps(spec(first)) == json.dumps(spec(second))
-    assert first.png() == second.png()
-    assert first.svg() == second.svg()
-    assert not re.search(r"data-[0-9a-f]{8}|view_\d|param_\d", json.dumps(spec(curve)))
+    """Chart, PNG and SVG of the same figures are equal to the last byte, in another process too."""
+    again = drawn()
+    assert json.dumps(spec(curve)) == json.dumps(spec(again))
+    assert curve.png() == again.png()
+    assert curve.svg() == again.svg()
+    assert not re.search(r"view_\d|param_\d", json.dumps(spec(curve)))  # nothing is counted up
+    code = CODE.format(folder=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == json.loads(json.dumps(spec(curve)))
 
 
 def test_nothing_is_fetched(curve):
     """The data stand in the chart, and no address but the name of its schema."""
     chart = spec(curve)
-    assert [row["samples"] for row in chart["data"]["values"]] == [1, 2, 4, 8]
-    assert "datasets" not in chart
+    lines, rings = data_of(chart)[0], data_of(chart)[-1]
+    assert [row["x"] for row in lines if row["line"] == MAJORITY] == list(range(1, 9))
+    assert [row["x"] for row in rings] == [1, 8]
     assert re.findall(r"https?://[^\"]+", json.dumps(chart)) == [chart["$schema"]]
     assert "/v5" in chart["$schema"]
 
@@ -140,22 +157,36 @@ def test_the_chart_is_altairs_own(curve):
     assert chart.properties(width=600).to_dict()["width"] == 600
 
 
-@pytest.mark.parametrize(
-    "points",
-    [{}, {1: (0, 0), 2: (0, 0)}, {4: (3, 5)}, {1: (0, 1), 2: (1, 1)}, {1: (0, 8), 3: (0, 8)}, {1: (8, 8), 16: (8, 8)}],
-    ids=["nothing", "no question", "one setting", "one question", "all wrong", "all right"],
-)
-def test_a_figure_of_almost_nothing_is_drawn_all_the_same(points):
+def sparse(arms):
+    """A frontier of settings of which some have no answer."""
+    return frontier(made(arms, ladder, questions=3, change=lambda arm, at, row: row if arm is arms[0] else None))
+
+
+TINY = {
+    "one question, one attempt": lambda: drawn([["1"]]),
+    "one question": lambda: drawn([["1", "2"]]),
+    "one attempt": lambda: drawn([["1"], ["2"]]),
+    "all wrong": lambda: drawn([["2"] * 3] * 8),
+    "all right": lambda: drawn([["1"] * 16] * 8),
+    "no answer": lambda: drawn([[None] * 3] * 2),
+    "one setting": lambda: sparse(arms_of(("small",), (1,))),
+    "a setting without a row": lambda: sparse(arms_of(("small",), (1, 2))),
+}
+
+
+@pytest.mark.parametrize("make", TINY.values(), ids=TINY)
+def test_a_figure_of_almost_nothing_is_drawn_all_the_same(make):
     """Neither missing data nor the ends of the scale keep a figure from being shown."""
-    data, _ = made(points)._repr_mimebundle_()
+    figure = make()
+    data, _ = figure._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG")
-    assert "NaN" not in made(points).svg()
+    assert "NaN" not in figure.svg()
 
 
 @pytest.mark.parametrize("text", ["a\x1b[31m", "a\x00b", "a\ud800b", "a\ufffe", "\u202eevil"])
-def test_a_text_that_cannot_be_drawn_is_made_visible(text):
+def test_a_text_that_cannot_be_drawn_is_made_visible(curve, text):
     """Control characters, lone surrogates and what is no character do not end the process that draws them."""
-    figure = Curve(text, {1: measured(1, 2)})
+    figure = replace(curve, task=replace(curve.task, name=text))
     assert "<svg" in figure.svg()
     assert figure.png().startswith(b"\x89PNG")
     assert text not in json.dumps(spec(figure), ensure_ascii=False)

@@ -7,6 +7,7 @@ from made_sweeps import arms_of, ladder, lost, made
 
 from rtk.errors import RTKError
 from rtk.experiments.frontiers import frontier
+from rtk.experiments.records import Arm
 
 BOTH = arms_of()
 SMALL = arms_of(("small",))
@@ -107,3 +108,11 @@ def test_a_frontier_of_one_setting_is_drawn():
     assert found.settings == ["samples=1"]
     assert found.png().startswith(b"\x89PNG")
     assert "NaN" not in json.dumps(spec(found))
+
+
+def test_settings_at_one_place_have_one_name():
+    """Two labels at a point are written as one, not over each other."""
+    arms = [Arm("chain", "chain", "m"), *(Arm(f"vote, samples={k}", "vote", "m", {"samples": k}) for k in (1, 8))]
+    records = made(arms, lambda arm, ease: float(ease < (0.9 if arm.values.get("samples") == 8 else 0.4)))
+    (layer,) = [one for one in spec(frontier(records))["layer"] if "layer" in one]
+    assert sorted(row["name"] for row in layer["data"]["values"]) == ["chain and samples=1", "samples=8"]

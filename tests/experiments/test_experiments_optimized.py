@@ -110,7 +110,7 @@ def test_a_result_prints_what_it_found_and_what_it_took(found):
     html = found._repr_html_()
     assert html.count("<table") == 2
     assert "<details" in html
-    assert list(found.to_frame().prompts) == ["before", "after"]
+    assert list(found.to_frame().setting) == ["before", "after"]
     assert repr(found.candidates[0]) == f"Tried({found.candidates[0].score:.2f} on 6 questions)"
 
 
@@ -143,7 +143,7 @@ def test_a_file_says_what_made_it(found, tmp_path):
     assert saved.about["task"]["test"] == 12
     assert saved.about["optimizer"]["name"] == "BootstrapFewShotWithRandomSearch"
     assert saved.about["optimizer"]["settings"]["num_candidate_programs"] == 2
-    assert saved.about["after"]["accuracy"] == found.after.accuracy.value
+    assert saved.about["after"]["accuracy"] == found.after["accuracy"]
     assert saved.predictors == {"predict": "question -> reasoning, answer"}
     assert repr(saved).startswith("SavedProgram(ChainOfThought, BootstrapFewShotWithRandomSearch, by rtk ")
     first = path.read_bytes()

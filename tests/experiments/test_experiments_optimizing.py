@@ -80,7 +80,7 @@ def test_what_the_optimizer_took_is_counted_apart(name):
     """Samples of the optimizer and those of measuring together are those that were drawn."""
     with serving() as server:
         found = optimized(name)
-        measured = sum(one.spent.drawn for one in {id(one): one for one in (found.before, found.after)}.values())
+        measured = found.results.rows("drawn")["drawn"].sum()
         assert found.spent.drawn + measured == server.choices_served
     assert found.spent.calls >= found.runs
     assert (name == "labeled") == (found.runs == 0)
@@ -101,7 +101,10 @@ def test_prompts_that_are_as_they_were_are_measured_once():
     with serving(lambda received: "reasoning: hm\nanswer: 1"):
         found = optimized("bootstrap", max_labeled_demos=0)
     assert found.verdict == "No improvement was found: the prompts are as they were."
-    assert found.before is found.after
+    assert [arm.label for arm in found.results.settings] == ["before"]
+    assert found.before == found.after
+    assert (found.difference.value, found.p_value, found.difference.size) == (0.0, 1.0, 12)
+    assert [row["setting"] for row in found.rows()] == ["before", "after"]
     assert not found.diff().changed
 
 

@@ -31,7 +31,7 @@ def test_a_budget_may_end_it_at_any_moment(name):
             found = optimized(name, budget=rtk.Budget(samples=samples))
         assert found.stopped == "samples", samples
         assert found.spent.samples <= samples
-        assert found.after.accuracy.size == 12
+        assert found.after["questions"] == 12
         assert "budget of samples" in found.verdict
         best_so_far(name, found)
 
@@ -117,7 +117,7 @@ def test_a_budget_around_the_call_ends_it_too():
     with serving(), rtk.Budget(samples=7):
         found = optimized("random-search")
     assert found.stopped == "samples"
-    assert found.comparison is None or found.after.accuracy.size == 12
+    assert found.comparison is None or found.after["questions"] == 12
 
 
 def interrupting(after):
@@ -150,7 +150,7 @@ def test_an_interruption_keeps_everything(name, tmp_path):
                 _ = found.difference
             assert "same call again" in caught.value.mend
             again = optimized(name)
-            assert server.choices_served == drawn
+            assert drawn <= server.choices_served <= drawn + 16  # what was under way is drawn again
         assert again.diff() == free.diff()
         assert again.difference == free.difference
 

@@ -6,7 +6,8 @@ from contextlib import redirect_stderr
 import pytest
 from numbers_asked import EXAMPLES, Knows, right
 
-from rtk.experiments import compare, measure
+from rtk.errors import TaskError
+from rtk.experiments import sweep
 
 HIDE, SHOW, CLEAR = "\x1b[?25l", "\x1b[?25h", "\x1b[2K"
 
@@ -38,57 +39,62 @@ def shut(said):
     return said.count(HIDE) == said.count(SHOW) == 1 and said.rstrip().endswith(CLEAR)
 
 
-def stopped(example, pred):
-    """Somebody presses Ctrl-C at the fourth question."""
-    if example.answer == 3:
-        raise KeyboardInterrupt
-    return True
+def knows(*numbers, metric=right, **options):
+    """A sweep over the twelve questions."""
+    return sweep(Knows(*numbers), EXAMPLES, metric=metric, **options)
 
 
 def test_a_terminal_has_a_bar_that_goes_away(capsys):
-    """It counts the questions on stderr, and leaves nothing behind when the run is over."""
-    said = seen(lambda: measure(Knows(), EXAMPLES, right))
-    assert "of 12 questions" in said
+    """It counts the answers on stderr, and leaves nothing behind when the run is over."""
+    said = seen(knows)
+    assert "of 12 answers" in said
     assert shut(said)
     assert capsys.readouterr().out == ""
 
 
 def test_a_comparison_has_one_bar():
-    """Both programs share it, and it says whose turn it is."""
-    said = seen(lambda: compare(Knows(), Knows(), EXAMPLES, right))
-    assert "after" in said  # the last state is always drawn
+    """All programs and settings share it."""
+    said = seen(lambda: sweep({"before": Knows(), "after": Knows(1)}, EXAMPLES, metric=right))
+    assert "24 of 24 answers" in said  # the last state is always drawn
     assert shut(said)
 
 
 def test_an_interrupt_closes_the_bar():
-    """Ctrl-C gets through, and the terminal is left as it was."""
+    """After Ctrl-C the terminal is left as it was, and the rows that were there are the results."""
 
-    def interrupted():
-        with pytest.raises(KeyboardInterrupt):
-            measure(Knows(), EXAMPLES, stopped)
+    def stopped(example, pred):
+        if example.answer == 3:
+            raise KeyboardInterrupt
+        return True
 
-    assert shut(seen(interrupted))
+    found = []
+    assert shut(seen(lambda: found.append(knows(metric=stopped, concurrency=1))))
+    assert (found[0].stopped, len(found[0].rows())) == ("interrupted", 3)
+
+
+def test_what_ends_a_run_closes_the_bar():
+    """An error gets through, and the terminal is left as it was."""
+
+    def ended():
+        with pytest.raises(TaskError):
+            knows(metric=lambda example, pred: "yes")
+
+    assert shut(seen(ended))
 
 
 def test_where_nobody_looks_nothing_is_shown(capfd):
     """Without a terminal and outside a notebook, a run says nothing, also on stderr."""
-    measure(Knows(), EXAMPLES, right)
-    compare(Knows(), Knows(), EXAMPLES, right)
+    knows()
     assert capfd.readouterr() == ("", "")
 
 
 def test_none_is_silence():
     """None shows nothing in a terminal either."""
-    assert seen(lambda: measure(Knows(), EXAMPLES, right, progress=None)) == ""
+    assert seen(lambda: knows(progress=None)) == ""
 
 
 def test_a_function_takes_the_place_of_the_bar():
-    """It is called after each example, and nothing is shown."""
+    """It is called after each answer, and nothing is shown."""
     ticks = []
-    assert seen(lambda: measure(Knows(), EXAMPLES, right, progress=lambda: ticks.append(1))) == ""
+    assert seen(lambda: knows(progress=lambda: ticks.append(1))) == ""
     assert len(ticks) == 12
-
-
-def test_a_run_without_questions_ends_at_once():
-    """No example, no division by it."""
-    assert shut(seen(lambda: measure(Knows(), [], right)))

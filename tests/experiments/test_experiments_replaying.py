@@ -1,5 +1,6 @@
 """Replay over orders: arrays say what the rules say, means are those of all subsets, and what is not known is told."""
 
+import dataclasses
 from zlib import crc32
 
 import dspy
@@ -307,3 +308,28 @@ def test_it_shows_itself_in_every_form():
     assert "Not beaten: samples=1, vote=majority" in spec["description"]
     assert len(replayed.to_frame()) == 16
     assert replayed.png().startswith(b"\x89PNG")
+
+
+def test_attempts_without_scores_are_refused():
+    """A judged task is not replayed as if every attempt were wrong."""
+    with pytest.raises(RTKError, match="no scores of their own"):
+        replay(records([["1", "2"]], gold="9", score=lambda answer: float("nan")))
+
+
+def test_sources_with_too_few_attempts_have_one_note():
+    """However many policies ask for more, and of however many sources."""
+    program = {"few": rtk.SelfConsistency(SIGNATURE, 2), "more": rtk.SelfConsistency(SIGNATURE, 4, temperature=0.9)}
+    with scripted():
+        found = replay(swept(program, asked(["1", "2", "1", "1"])), samples=[1, 3, 4, 5])
+    notes = [one for one in found.notes if "left out" in one]
+    assert notes == [
+        "policies left out, since a question has fewer attempts than they ask for: 3 of few (2), 1 of more (4)"
+    ]
+
+
+def test_a_metric_that_is_a_mean_is_one_mean():
+    """No "mean mean"."""
+    found = replay(records([["1", "2"]]))
+    judged = dataclasses.replace(found, task=dataclasses.replace(found.task, metric="mean judged score"))
+    assert "mean judged score over" in repr(judged)
+    assert "mean mean" not in repr(judged)

@@ -8,7 +8,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from small_study import ABSTAINED, FAILED, HOSTILE, RIGHT, WRONG, row, study
+from small_study import ABSTAINED, FAILED, HOSTILE, RIGHT, WRONG, attempt, row, study
 
 from rtk.errors import RTKError
 from rtk.experiments import report_page
@@ -16,6 +16,7 @@ from rtk.experiments.records import Arm, Card, Records
 from rtk.experiments.report import report
 from rtk.experiments.report_figures import embedded
 from rtk.experiments.report_page import Section
+from rtk.experiments.summarising import summarise
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -88,11 +89,11 @@ def test_it_has_its_sections(page):
     headings = {one["id"] for one in found.named("section")}
     links = {one["href"][1:] for one in found.named("a")}
     assert {"what-was-measured", "summary", "accuracy-against-cost", "comparisons", "questions-by-settings",
-            "accuracy-against-attempts", "confidence-against-accuracy", "worth-reading",
+            "accuracy-against-attempts", "accuracy-by-difficulty", "confidence-against-accuracy", "worth-reading",
             "answers"} <= headings  # fmt: skip
     assert headings <= links
     assert "Unmatched cost" in found.text
-    assert len(found.named("svg")) == 3
+    assert len(found.named("svg")) == 4
     assert all(one["role"] == "img" and "accuracy" in one["aria-label"] for one in found.named("svg"))
 
 
@@ -253,3 +254,23 @@ def test_titles_become_ids():
     """A title of any words is an id that a link can lead to."""
     assert [report_page.slug(title) for title in ("Accuracy against cost", "42 %", "Ü", "")] == [
         "accuracy-against-cost", "section-42", "section", "section"]  # fmt: skip
+
+
+def test_a_judged_study_leaves_out_what_its_attempts_cannot_tell(page):
+    """Attempts without scores have no curve, and a sentence stands in its place."""
+    records = study()
+    attempts = [{**attempt(at, index, arm=1), "correct": False, "score": None} for at in range(6) for index in (0, 1)]
+    rows = [row(arm, at, RIGHT, 1 + arm, pool=at) for arm in (0, 1) for at in range(6)]
+    examples = [{"example": f"q{at}", "question": "?", "gold": None} for at in range(6)]
+    card = Card("ideas", "test", 6, "0" * 64, metric="mean judged score")
+    text = page(Records.of(card, records.settings, rows, examples, attempts)).text
+    assert "Not shown: the attempts have no scores of their own" in text
+    assert "coverage" not in text
+
+
+def test_tables_scroll_by_themselves(small):
+    """A table that is wider than a phone has a scroller of its own, also outside the report."""
+    around = [one for one in small.named("div") if "overflow-x:auto" in one.get("style", "")]
+    assert around
+    assert all(one["tabindex"] == "0" and one["role"] == "region" and one["aria-label"] for one in around)
+    assert "overflow-x:auto" in summarise(study())._repr_html_()

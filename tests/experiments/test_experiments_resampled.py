@@ -9,6 +9,7 @@ from attempts_drawn import SIGNATURE, asked, records, scripted, swept
 import rtk
 from rtk.answers import vote
 from rtk.errors import RTKError
+from rtk.experiments.records import Records
 from rtk.experiments.resampled import COVERAGE, MAJORITY, SINGLE, curve_of
 
 DRAWN = [["1", "2", "1", None], ["2", "2", "3", "1"], ["1", "1", "1", "1"], [None, "3", "2", "4"]]
@@ -117,3 +118,23 @@ def test_a_line_is_told_by_shape_and_dash_as_well():
     assert any("shape" in one for one in encodings)
     assert spec["config"]["axis"]
     assert curve_of(records(DRAWN)).png().startswith(b"\x89PNG")
+
+
+def test_attempts_without_scores_are_refused():
+    """What a judge was not asked about is not wrong; where the metric scored others, the gold answer decides."""
+    unknown = lambda answer: float("nan")  # noqa: E731
+    for records_ in (records(DRAWN, gold="9", score=unknown), records(DRAWN, gold=None, score=unknown)):
+        with pytest.raises(RTKError, match="the attempts have no scores of their own") as error:
+            curve_of(records_)
+        assert "metric=" in error.value.mend
+    some = records(DRAWN, score=lambda answer: float("nan") if answer == "2" else float(answer == "1"))
+    assert values(curve_of(some), SINGLE) == values(curve_of(records(DRAWN)), SINGLE)
+
+
+def test_attempts_that_were_not_kept_are_no_source():
+    """An interrupted sweep may name pools of which nothing was written."""
+    kept = records(DRAWN)
+    rows = [{"arm": 0, "replicate": 0, "at": 0, "pool": 7, "attempts": 4, "correct": False, "score": 0.0}]
+    lost = Records.of(kept.task, kept.settings, rows, [{"example": "q0", "question": "?", "gold": "1"}])
+    with pytest.raises(RTKError, match="attempts that are kept"):
+        curve_of(lost)

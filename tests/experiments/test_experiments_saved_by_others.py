@@ -260,3 +260,38 @@ def test_a_few_bytes_do_not_become_gigabytes(folder):
     forge(folder, EXAMPLES.file, lambda table: pa.concat_tables([many] * 4), compression="zstd")
     assert path_of(folder, EXAMPLES.file).stat().st_size < 1_000_000
     refused(folder, path_of(folder, EXAMPLES.file), "would become")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda found: found["task"].update(size=5), "5 questions, and 6 are there"),
+        (lambda found: found.update(asked=1), "1 answers were asked for, and 12 are there"),
+        (lambda found: found["settings"].pop(), "'arm' is not among the 1"),
+    ],
+)
+def test_a_results_json_that_does_not_fit_the_tables_is_refused(folder, change, word):
+    """The number of questions, of answers and of settings is that of the tables."""
+    found = said(folder)
+    change(found)
+    say(folder, found)
+    assert word in str(refused(folder, folder))
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "value", "word"),
+    [
+        (ROWS.file, "correct", True, "right where its score or its error says otherwise"),
+        (ROWS.file, "correct", False, "right where its score or its error says otherwise"),
+        (ROWS.file, "confidence", 1.5, "confidence outside"),
+        (ROWS.file, "tokens_out", -1, "'tokens_out' has a number below 0"),
+        (ROWS.file, "dollars", -0.5, "'dollars' has a number below 0"),
+        (ATTEMPTS.file, "score", -0.5, "score outside"),
+        (ATTEMPTS.file, "correct", False, "right where its score"),
+        (ATTEMPTS.file, "seconds", -1.0, "'seconds' has a number below 0"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(folder, table, name, value, word):
+    """A right answer has the score 1 and no error; shares lie from 0 to 1, amounts are no less than 0."""
+    forge(folder, table, column(name, lambda one: pa.array([value] * len(one), one.type)))
+    refused(folder, path_of(folder, table), word)

@@ -34,7 +34,10 @@ def reply(received):
 def begun(server, folder):
     """The study in a process of its own, under way."""
     found = subprocess.Popen(
-        [sys.executable, "-c", STUDY, server.url, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STUDY, server.url, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert found.stdout.readline() == "begun\n"
     return found
@@ -58,7 +61,7 @@ def test_an_interrupted_sweep_returns_what_there_is_and_goes_on(tmp_path):
         process = begun(server, tmp_path)
         wait_for(server, 40)
         process.send_signal(signal.SIGINT)
-        stopped, rows, drawn, missing = ended(process)
+        stopped, rows, _, missing = ended(process)
         assert stopped == "interrupted"
         assert 0 < int(rows) < 80
         assert missing == "0"
@@ -76,6 +79,6 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path, seed):
         wait_for(server, random.Random(seed).randint(5, 140))
         process.kill()
         process.communicate()
-        stopped, rows, drawn, missing = ended(begun(server, tmp_path))
+        stopped, rows, _, missing = ended(begun(server, tmp_path))
         assert (stopped, rows, missing) == ("None", "80", "0")
         assert len(server.requests) <= 160 + 16

@@ -117,3 +117,35 @@ def test_no_row_at_all_is_a_summary():
     summary = summarise(made(SMALL, ladder, change=lambda arm, at, row: None, stopped="interrupted"))
     assert "0 of 240 answers" in repr(summary)
     assert "<table>" in summary._repr_html_()
+
+
+def test_what_settings_share_is_counted_once():
+    """The sum over settings is no bill: all together rest on the different samples; where none is shared, it is one."""
+    shared = repr(summarise(made(SMALL, ladder)))
+    assert "settings share samples: all together rest on 8 samples." in shared
+    assert "All settings together" not in shared
+
+    def own(arm, at, row):
+        return {**row, "addresses": [f"{arm.label}:{at}:{n}" for n in range(row["consulted"])]}
+
+    assert "All settings together: 900 samples" in repr(summarise(made(SMALL, ladder, change=own)))
+
+
+def test_many_samples_are_not_looked_at(monkeypatch):
+    """Then no figure is given that would count some twice."""
+    monkeypatch.setattr("rtk.experiments.summarising.COUNTED", 10)
+    assert "they do not add up" in repr(summarise(made(SMALL, ladder)))
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_kinds_of_errors_are_named(every):
+    """The most frequent first, with how many; also where all answers failed."""
+    said = ["rate_limit: wait", "rate_limit: wait more", "metric: ValueError: no", "ValueError: no"]
+
+    def change(arm, at, row):
+        return row if at % every else lost(row, said[at // every % 4])
+
+    notes = " ".join(summarise(made(SMALL[:1], ladder, questions=8, change=change)).notes)
+    half, quarter = 4 // every, 2 // every
+    kinds = f"rate_limit {half}, metric: ValueError {quarter} and ValueError {quarter}."
+    assert f"{2 * half} of 8 answers failed: {kinds}" in notes

@@ -9,7 +9,7 @@ import dspy
 import pytest
 
 import rtk
-from rtk.errors import EndpointError, StrategyError, TaskError
+from rtk.errors import EndpointError, StoreError, StrategyError, TaskError
 from rtk.experiments import sweep
 from rtk.testing import Reply, ScriptedServer
 
@@ -108,6 +108,48 @@ def test_an_example_that_raises_is_a_row(server):
     assert list(frame["abstained"]) == [False, False, False, True, False, False]
 
 
+def test_a_program_may_return_anything():
+    """A bare value is the answer, None an abstention, and so is what a model wrote that cannot be read."""
+
+    class Bare(dspy.Module):
+        def forward(self, question):
+            return {"1": 1, "2": {"answer": 2}}.get(question.split()[1][0])
+
+    frame = sweep(Bare(), EXAMPLES[:3], metric=lambda example, pred: pred in (1, {"answer": 2})).rows()
+    assert list(frame["answer"]) == [None, "1", "2"]
+    assert list(frame["abstained"]) == [True, False, False]
+    assert list(frame["correct"]) == [False, True, True]
+    with ScriptedServer("nothing") as running, dspy.context(lm=model(running), adapter=rtk.LinesAdapter()):
+        frame = sweep(vote(samples=1), EXAMPLES[:1], metric=right).rows()
+    assert (frame["abstained"][0], frame["error"][0], frame["consulted"][0]) == (True, None, 1)
+
+
+def test_a_strategy_with_a_forward_of_its_own_is_called_by_it(server):
+    """What a class overrides is what a sweep runs, though its async half would do something else."""
+
+    class Doubled(rtk.SelfConsistency):
+        def forward(self, **inputs):
+            found = super().forward(**inputs)
+            return dspy.Prediction(answer=2 * found.answer)
+
+    once, twice = (sweep(kind(SIGNATURE), EXAMPLES, {"samples": [1, 2]}, metric=right).rows()["answer"].astype(int)
+                   for kind in (rtk.SelfConsistency, Doubled))  # fmt: skip
+    assert list(twice) == [2 * one for one in once]
+
+
+def test_inputs_may_be_called_like_columns():
+    """An input called answer, or score, is part of the question, and the program's answer stands by itself."""
+
+    class Judge(dspy.Module):
+        def forward(self, answer, score):
+            return dspy.Prediction(reasoning="so", verdict=len(answer))
+
+    example = dspy.Example(answer="four", score=3, verdict=4, id="a/1").with_inputs("answer", "score")
+    row = sweep(Judge(), [example], metric=lambda example, pred: pred.verdict == example.verdict).rows().loc[0]
+    assert (row["question"], row["answer"], row["gold"]) == ("answer: four\nscore: 3", "4", "4")
+    assert (row["example"], row["score"], row["correct"]) == ("a/1", 1.0, True)
+
+
 def test_a_sample_that_never_comes_is_a_row():
     """It names the kind of its failure; the others are answered."""
     script = lambda got: Reply("no", status=400) if "number 3" in got.last else "reasoning: r\nanswer: 1"  # noqa: E731
@@ -125,6 +167,29 @@ def test_what_no_row_could_tell_is_raised_with_what_came():
         sweep(vote(), EXAMPLES, {"samples": [2]}, metric=right)
     assert len(caught.value.results.rows()) == 0
     assert caught.value.results.stopped == "failed"
+
+
+def test_where_nobody_listens_there_is_one_error():
+    """No table of zeros."""
+    with ScriptedServer("x") as gone:
+        url = gone.url
+    lm = rtk.LM("openai/scripted", api_base=url, api_key="x", num_retries=0)
+    with dspy.context(lm=lm), pytest.raises(EndpointError):
+        sweep(vote(), EXAMPLES, metric=right)
+
+
+def test_what_the_store_cannot_give_is_raised():
+    """A store that cannot be read is one error and no wrong answer, also once others were answered."""
+
+    class Lacking(dspy.Module):
+        def forward(self, question):
+            if "0" in question:
+                return dspy.Prediction(answer=0)
+            raise StoreError("no such sample")
+
+    with pytest.raises(StoreError) as caught:
+        sweep(Lacking(), EXAMPLES, metric=right, concurrency=1)
+    assert len(caught.value.results.rows()) == 1
 
 
 def test_an_endpoint_that_goes_down_midway_costs_its_rows_alone():
@@ -187,6 +252,10 @@ def test_the_program_given_stays_as_it_is(server):
         ({"samples": []}, "one value"),
         ({"samples": [1, 1]}, "each value once"),
         ({"samples": [0]}, "whole number"),
+        ({"samples": [1, -2]}, "whole number"),
+        ({"samples": [True]}, "whole number"),
+        ({"samples": [1.5]}, "whole number"),
+        ({"samples": ["2"]}, "whole number"),
         ({"samples": "12"}, "a list"),
         ({"budget": [3]}, "Budget"),
     ],
@@ -196,6 +265,15 @@ def test_settings_that_cannot_be_are_refused(server, over, said):
     with pytest.raises(StrategyError) as caught:
         sweep(vote(), EXAMPLES, over, metric=right)
     assert said in f"{caught.value} {caught.value.mend}"
+    assert not server.requests
+
+
+@pytest.mark.parametrize("program", [rtk.ChainOfThought(SIGNATURE), dspy.Predict(SIGNATURE), dspy.Module()])
+def test_a_program_without_the_setting_is_refused(server, program):
+    """Where there is nothing to change, the error says what there is."""
+    with pytest.raises(StrategyError, match="no program has a setting 'samples'") as caught:
+        sweep(program, EXAMPLES, {"samples": [1, 2]}, metric=right)
+    assert "temperature" in caught.value.mend
     assert not server.requests
 
 
@@ -251,6 +329,13 @@ def test_a_budget_of_the_sweep_ends_it(server):
     assert len(server.requests) == 7
     whole = sweep(vote(samples=2), EXAMPLES, metric=right)
     assert (len(whole.rows()), len(server.requests)) == (6, 12)
+
+
+def test_a_budget_around_the_sweep_ends_it_too(server):
+    """As its own would; rows that it would have cut short are none."""
+    with rtk.Budget(samples=7) as around:
+        found = sweep(vote(), EXAMPLES, {"samples": [2]}, metric=right, concurrency=1)
+    assert (found.stopped, len(found.rows()), around.spent.samples) == ("samples", 3, 7)
 
 
 def test_it_runs_inside_a_running_loop_and_awaited(server):

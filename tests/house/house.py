@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rtk"
 
 FLOORS: dict[str, tuple[str, ...]] = {
-    "ground": ("errors", "shipped", "_json", "samples", "events", "_html"),
+    "ground": ("errors", "shipped", "_json", "_context", "samples", "events", "_html"),
     "floor 1": ("answers", "statistics", "budget", "store", "deliberation"),
     "floor 2": ("models", "tasks", "retrieval"),
     "floor 3": ("strategies",),
@@ -41,7 +41,7 @@ LOADED_LATE = {
     "xllamacpp": "the extra 'local'",
 }
 # Rooms that load DSPy where they use it: it takes seconds, and `rtk cache`, which only looks at samples, does without.
-LOADS_DSPY_LATE = {"samples", "events", "store"}
+LOADS_DSPY_LATE = {"_context"}
 # A command loads the rooms that it needs when it runs, so that `rtk --version` and `--help` answer at once.
 LOADS_ROOMS_LATE = {"cli"}
 

@@ -392,13 +392,13 @@ def test_a_block_that_ends_with_the_error_says_no_more(server, caplog):
     assert caplog.records == []
 
 
-def test_a_measurement_raises_what_is_not_recorded(server):
+def test_a_sweep_raises_what_is_not_recorded(server):
     """It is no wrong answer."""
     examples = [dspy.Example(question=f"{i}?").with_inputs("question") for i in range(3)]
     program = dspy.Predict("question -> answer")
     with dspy.context(lm=over(server), adapter=Anything()), rtk.recording("study"):
         program(question="0?")
-    again = lambda: rtk.experiments.measure(program, examples, lambda example, pred: True)  # noqa: E731
+    again = lambda: rtk.sweep(program, examples, metric=lambda example, pred: True)  # noqa: E731
     offline = dspy.context(lm=nowhere(), adapter=Anything())
     with offline, pytest.raises(NotRecorded, match=r"asked '.*[12]\?"), rtk.recording("study", mode="replay"):
         again()

@@ -42,6 +42,12 @@ CALLS = {
     "Outcome": "rtk.Outcome(dspy.Prediction(answer=4)).prediction.answer",
     "Playground": "board = rtk.Playground(task=task); board.run(); board.wait(60), board.prediction.answer",
     "Prediction": "isinstance(rtk.ChainOfThought('question -> answer')(**ask), rtk.Prediction)",
+    "Results": (
+        'found = rtk.sweep(rtk.SelfConsistency("question -> answer: int"), task, {"samples": [1, 2]})\n'
+        'found.save("kept-results"); again = rtk.Results.load("kept-results")\n'
+        "again.replay(samples=[1, 2]).to_frame(), again.frontier('tokens').rows(), again.grid(), again.failures()\n"
+        'again.report("study.html"); repr(again) == repr(found)'
+    ),
     "RTKError": "try: rtk.LM('')\nexcept rtk.RTKError as error: error.mend\n1",
     "Recording": 'with rtk.recording("kept.jsonl") as made: lm("kept")\nlen(made), isinstance(made, rtk.Recording)',
     "SampleError": (
@@ -69,6 +75,11 @@ CALLS = {
     ),
     "TextAdapter": 'with dspy.context(adapter=rtk.TextAdapter()): dspy.Predict("question -> answer")(**ask)\n1',
     "TreeOfThoughts": 'rtk.TreeOfThoughts("question -> answer: int", depth=1)(**ask).answer',
+    "asweep": (
+        "import asyncio\n"
+        'begun = asyncio.ensure_future(rtk.asweep(rtk.SelfConsistency("question -> answer: int", samples=2), task))\n'
+        "begun.done()"
+    ),
     "answers": 'rtk.answers.vote(["4", "4", "5"]).winner',
     "ask": "rtk.ask(dspy.Predict('question -> answer'), ask, samples=2).samples",
     "errors": "issubclass(rtk.errors.RecordingError, rtk.RTKError)",
@@ -78,18 +89,22 @@ CALLS = {
     ),
     "experiments": (
         'vote = rtk.experiments.program("self-consistency", task, samples=2, shots=1)\n'
-        "curve = rtk.experiments.curve(vote, task.test, task.metric, samples=(1, 2))\n"
-        "compared = rtk.experiments.compare(vote, vote, task.test, task.metric)\n"
-        "len(curve.rows()), compared.difference.value, rtk.experiments.measure(vote, task.test, task.metric).errors"
+        "found = rtk.experiments.sweep(vote, task, {'samples': [1, 2]})\n"
+        "found.compare({'samples': 1}, {'samples': 2}).difference.value, len(found.curve().rows())"
     ),
     "power": "rtk.power(0.2).questions, rtk.power(questions=100).difference",
     "optimize": (
         'found = rtk.optimize(rtk.ChainOfThought("question -> answer: int"), task, "bootstrap", max_labeled_demos=2)\n'
-        "found.verdict, found.diff().changed, found.after.accuracy.size"
+        "found.verdict, found.diff().changed, found.after['questions']"
     ),
     "recording": 'standing = rtk.recording("standing.jsonl"); lm("kept"); standing.stop(); len(standing)',
     "replicate": 'with rtk.replicate(1): lm("hi", n=2)\n1',
     "statistics": "rtk.statistics.proportion(3, 4).value",
+    "sweep": (
+        'both = {"a": rtk.ChainOfThought("question -> answer: int"), "b": dspy.Predict("question -> answer: int")}\n'
+        "found = rtk.sweep(both, task, replicates=2)\n"
+        "found.summary().rows(), found.compare().pairs[0].difference, found.replicated().rows(), found.latency().rows()"
+    ),
     "tasks": 'rtk.tasks.load("hidden_sequence", size=3).test[0].answer',
     "testing": (
         'replies = [{"reasoning": "r", "answer": "4"}]\n'
@@ -106,6 +121,10 @@ AWAITED = {
     "ChainOfThought": '(await rtk.ChainOfThought("question -> answer: int").acall(**ask)).answer',
     "SelfConsistency": '(await rtk.SelfConsistency("question -> answer: int", samples=4).acall(**ask)).vote.winner',
     "TreeOfThoughts": '(await rtk.TreeOfThoughts("question -> answer: int", depth=1).acall(**ask)).answer',
+    "asweep": (
+        'found = await rtk.asweep(rtk.SelfConsistency("question -> answer: int"), task, {"samples": [1, 2]})\n'
+        "len(found.rows()), found.by_difficulty().rows(), found.calibration().rows()"
+    ),
     "events": (
         "with rtk.watch() as seen:\n"
         "    async for event in seen.of(rtk.ChainOfThought('question -> answer: int').acall(**ask)): pass\n"

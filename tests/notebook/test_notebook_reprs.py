@@ -1,5 +1,6 @@
 """What a cell shows is the same in every run: a stored output and its replay are compared byte by byte."""
 
+import hashlib
 import importlib
 import json
 import os
@@ -14,8 +15,8 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import rtk
-from rtk import answers, budget, deliberation, errors, events, samples, statistics, strategies, testing
-from rtk.experiments import Arm, Demo, Optimized, Tried, measure
+from rtk import answers, budget, deliberation, errors, events, experiments, samples, statistics, strategies, testing
+from rtk.experiments import Demo, Optimized, Policy, Section, Tried, read_program
 from rtk.models import Ping, doctor
 
 PLACE = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
@@ -140,10 +141,6 @@ def programs():
     candidate = strategies.Candidate(0, pred, addresses=places, trace=[(vote, {}, pred)])
     nothing = strategies.Candidate(1, abstention=answers.Abstention("empty"), addresses=places)
     tree = rtk.TreeOfThoughts(task.signature, check=task.check, depth=task.depth)
-    measured = measure(Always(), task.test, task.metric)
-    arm = Arm(task, "self-consistency", "3 samples", vote, measured)
-    tried, about = Tried(vote, 0.5, 4), {"name": "sums"}
-    better = Optimized(vote, vote, None, rtk.Spent(), 0.0, [tried], "interrupted", "SIMBA", {}, about)
     return {
         "Task": task,
         "judged task": rtk.tasks.load("brainstorm", size=2).judged_by(agreed),
@@ -180,13 +177,59 @@ def programs():
         "AskFor": rtk.ask(tree, {"question": "?"}, samples=2),
         "Candidate": candidate,
         "Candidates": strategies.Candidates([candidate, nothing]),
-        "Measured": measured,
-        "Row": measured.rows[0],
-        "Arm": arm,
-        "Demo": Demo([arm], None),
-        "Optimized": better,
+    }
+
+
+def swept(folder, programs, over=None):
+    """Programs on samples that others drew: nothing of it depends on when it is run."""
+    answered = {f"What is {n} + {n}?": [2 * n if (n + i) % 3 else "none" for i in range(4)] for n in range(6)}
+    table = [
+        {"question": question, "text": f"Answer: {answer}", "prompt_tokens": 9, "tokens": 5, "seconds": 0.5}
+        for question, given in answered.items()
+        for answer in given
+    ]
+    examples = [
+        dspy.Example(question=f"What is {n} + {n}?", answer=str(2 * n)).with_inputs("question") for n in range(6)
+    ]
+    store = rtk.SampleStore(folder / "theirs")
+    store.ingest(table, "openai/NAME")
+    lm = rtk.LM("openai/NAME", store=store, params=1e9, **CONNECTION)
+    with dspy.context(lm=lm, adapter=rtk.TextAdapter()):
+        return rtk.sweep(programs, examples, over, metric=lambda example, pred: pred.answer == example.answer)
+
+
+def studies(folder):
+    """Results of sweeps, and what can be asked of them."""
+    vote, chain = rtk.SelfConsistency("question -> answer", samples=4), dspy.ChainOfThought("question -> answer")
+    found = swept(folder, {"vote": vote, "chain": chain}, {"samples": [1, 2, 4]})
+    tried, about = Tried(vote, 0.5, 4), {"name": "sums"}
+    interrupted = Optimized(vote, vote, None, rtk.Spent(), 0.0, [tried], "interrupted", "SIMBA", {}, about)
+    both = swept(folder, {"before": chain, "after": vote})
+    return {
+        "Results": found,
+        "Records": found.task,
+        "Setting of a sweep": found.settings[0],
+        "Summary": found.summary(),
+        "Contrast": found.compare({"samples": 1}, {"samples": 4}),
+        "Contrasts": found.compare(),
+        "Frontier": found.frontier("tokens"),
+        "Matched": found.matched("flops"),
+        "Replicated": found.replicated(),
+        "Latency": found.latency(4),
+        "Curve": found.curve(),
+        "Replayed": found.replay(samples=[2, 4], stop=[None, "beta"]),
+        "Policy": Policy(8, stop="beta"),
+        "Difficulty": found.by_difficulty(),
+        "Reliability": found.calibration(),
+        "Failures": found.failures(),
+        "Grid": found.grid(),
+        "Section": Section("Cost", [found.frontier("tokens")]),
+        "Demo": Demo({"sums": found}),
+        "interrupted": interrupted,
+        "Optimized": Optimized(chain, vote, both, rtk.Spent(), 0.0, [tried], None, "SIMBA", {}, about),
         "Tried": tried,
-        "PromptDiff": better.diff(),
+        "PromptDiff": interrupted.diff(),
+        "SavedProgram": read_program(interrupted.save(folder / "program.json")),
     }
 
 
@@ -206,12 +249,14 @@ def servers():
 
 def everything(folder):
     """One of every public object."""
-    return {**models(folder), **values(), **programs(), **servers()}
+    return {**models(folder), **values(), **programs(), **studies(folder), **servers()}
 
 
 def shown(thing):
-    """All ways in which a cell, a traceback or a print shows a thing."""
-    return {"repr": repr(thing), "str": str(thing), **DisplayFormatter().format(thing)[0]}
+    """All ways in which a cell, a traceback or a print shows a thing; of a picture its digest."""
+    page = DisplayFormatter().format(thing)[0]
+    drawn = {kind: hashlib.sha256(value).hexdigest() for kind, value in page.items() if isinstance(value, bytes)}
+    return {"repr": repr(thing), "str": str(thing), **page, **drawn}
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +325,8 @@ def test_demonstrations_are_counted():
 def test_every_public_class_is_shown_here(folder):
     """Whatever rtk offers is built above, so that a new class is looked at."""
     built = {kind.__name__ for thing in everything(folder).values() for kind in type(thing).__mro__}
-    offered = {name for name in rtk.__all__ if isinstance(getattr(rtk, name), type)}
+    rooms = (rtk, experiments)
+    offered = {name for room in rooms for name in room.__all__ if isinstance(getattr(room, name), type)}
     assert sorted(offered - built - ELSEWHERE) == []
 
 

@@ -41,8 +41,8 @@ lm("cut")
 ---
 vote(question="now and then?")
 ---
-rtk.experiments.measure(vote, [dspy.Example(question="fine?", answer="4").with_inputs("question")],
-                        lambda example, pred, trace=None: pred.answer == example.answer)
+rtk.sweep(vote, [dspy.Example(question="fine?", answer="4").with_inputs("question")],
+          metric=lambda example, pred, trace=None: pred.answer == example.answer)
 ---
 board = rtk.Playground(task=rtk.tasks.load("arithmetic", size=4))
 display(board)

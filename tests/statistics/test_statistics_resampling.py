@@ -131,6 +131,12 @@ def test_the_cheapest_is_always_on_the_frontier():
     assert 0 < shares[1] < 1
 
 
+def test_nothing_is_a_value_and_a_cost():
+    """A point that cost nothing, or is never right, is known, and stands as any other does."""
+    assert on_frontier(np.array([[0.0] * 3, [5.0] * 3]), [[0, 1, 1], [0, 1, 1]]) == [1.0, 0.0]
+    assert on_frontier([1, 2], np.zeros((2, 3))) == [1.0, 0.0]
+
+
 def test_points_that_are_alike_stand_together():
     """Two points with the same values are not parted by rounding; missing cells are left out."""
     value = np.random.default_rng(6).random((1, 30))

@@ -69,11 +69,12 @@ def test_a_published_run_is_voted_on_and_scored_without_a_model(store, tmp_path)
         assert (pred.vote.votes, pred.vote.abstentions) == (3, {"empty": 1})
         assert pred.reasoning == "3 and 4 make 7.\n#### 7"
         assert (pred.spent.drawn, pred.spent.reused) == (0, 4)
-        assert rtk.experiments.measure(vote, EXAMPLES, right).accuracy.value == 1
-        single = rtk.experiments.measure(dspy.ChainOfThought("question -> answer"), EXAMPLES, right)
-        assert single.accuracy.value == 1
-        curve = rtk.experiments.curve(vote, EXAMPLES, right, samples=(1, 2, 3, 4))
-        assert list(curve.to_frame()["accuracy"]) == [1, 1, 0.5, 1]
+        single = rtk.sweep(dspy.ChainOfThought("question -> answer"), EXAMPLES, metric=right)
+        assert single.rows()["correct"].all()
+        found = rtk.sweep(vote, EXAMPLES, {"samples": [1, 2, 3, 4]}, metric=right)
+        assert list(found.summary().to_frame()["accuracy"]) == [1, 1, 0.5, 1]
+        assert found.rows()["drawn"].sum() == 0
+        assert found.curve().drawn[0].size == 4
     path = store.export(tmp_path / "published.jsonl")
     with rtk.recording(path, mode="replay"), dspy.context(lm=rtk.LM(MODEL), adapter=rtk.TextAdapter()):
         assert vote(question="What is 5 × 5?").vote.distribution == {"25": 0.5, "20": 0.5}

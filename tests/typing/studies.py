@@ -71,26 +71,15 @@ def tasks() -> rtk.tasks.Task:
 
 
 def experiments(task: rtk.tasks.Task, lm: rtk.LM) -> None:
-    """Programs on a task, measured, compared, drawn."""
+    """Programs on a task, and the demo."""
     for name in rtk.experiments.STRATEGIES:
         thinking: rtk.experiments.Thinking = name
         rtk.experiments.program(thinking, task, samples=4, shots=rtk.experiments.SHOTS, instructions="Be brief.")
-    vote = rtk.experiments.program("self-consistency", "question -> answer", samples=4)
+    rtk.experiments.program("self-consistency", "question -> answer", samples=4)
     rtk.experiments.program("tree of thoughts", task, breadth=2, branching=4, depth=3)
-    measured = rtk.experiments.measure(vote, task.test, task.metric, concurrency=4, progress=None)
-    assert_type(measured, rtk.experiments.Measured)
-    assert_type(measured.rows, list[rtk.experiments.Row])
-    print(measured.accuracy, measured.spent, measured.errors, measured.abstentions, measured.to_frame())
-    found = rtk.experiments.compare(vote, vote.deepcopy(), task.test, task.metric, progress="auto")
-    assert_type(found, rtk.experiments.Comparison)
-    print(found.before, found.after, found.difference, found.p_value, found.told_apart, found.rows(), found.to_frame())
-    curve = rtk.experiments.curve(vote, task.test, task.metric, samples=(1, 2, 4), concurrency=4)
-    assert_type(curve, rtk.experiments.Curve)
-    print(curve.rows(), curve.to_frame(), curve.chart(), curve.svg(), curve.png(scale=2))
-    curve.save("curve.svg")
     study = rtk.experiments.demo(lm, size=4, seed=1, concurrency=2)
     assert_type(study, rtk.experiments.Demo)
-    assert_type(study.arms, list[rtk.experiments.Arm])
+    assert_type(study.results, dict[str, rtk.Results])
 
 
 Asked = rtk.experiments.Summary | rtk.experiments.Frontier | rtk.experiments.Matched | rtk.experiments.Latency
@@ -117,7 +106,7 @@ def replays(results: rtk.experiments.Results) -> None:
     assert_type(replayed.policies, list[rtk.experiments.Policy])
     assert_type(replayed.chosen(folds=10), rtk.statistics.Estimate)
     curve = results.curve("tokens")
-    assert_type(curve, rtk.experiments.AttemptCurve)
+    assert_type(curve, rtk.experiments.Curve)
     assert_type(curve.drawn[0].gap, rtk.statistics.Estimate)
     levels, bins = results.by_difficulty(bins=3), results.calibration(bins=5)
     assert_type(levels, rtk.experiments.Difficulty)
@@ -130,6 +119,7 @@ def swept(task: rtk.Task, vote: rtk.SelfConsistency, folder: Path) -> rtk.Result
     """A sweep, and what can be asked of it."""
     programs = {"vote": vote, "chain": rtk.ChainOfThought("question -> answer")}
     found = rtk.sweep(programs, task, over={"samples": [1, 8], "temperature": (0.2, 0.9)}, model=["embedded"])
+    rtk.experiments.sweep(vote, task, {"budget": [rtk.Budget(samples=2)]}, split="dev", deliberations=False)
     rtk.sweep(vote, task.dev, metric=task.metric, budget=rtk.Budget(dollars=5), replicates=3, concurrency=4)
     assert_type(found, rtk.Results)
     assert_type(found.summary(), rtk.experiments.Summary)
@@ -152,4 +142,5 @@ def swept(task: rtk.Task, vote: rtk.SelfConsistency, folder: Path) -> rtk.Result
 
 async def swept_awaited(task: rtk.Task, vote: rtk.SelfConsistency) -> rtk.Results:
     """A sweep, awaited."""
+    await rtk.experiments.asweep(rtk.ChainOfThought(task.signature), task.test, metric=task.metric, progress=print)
     return await rtk.asweep(vote, task, {"samples": [1, 2]}, replicates=2)

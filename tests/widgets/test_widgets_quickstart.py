@@ -31,8 +31,8 @@ def test_it_runs_without_a_model(lab, dark, width):
     copy_notebooks(lab.folder)
     notebook = lab.open(NAME, dark=dark, width=width)
     notebook.run_all()
-    notebook.wait_done(at("curve.measured.items()"))
-    chart = notebook.output(at("curve = ")).locator("canvas, svg.marks")
+    notebook.wait_done(at("results.summary()"))
+    chart = notebook.output(at("results.curve()")).locator("canvas, svg.marks")
     expect(chart.first).to_be_visible()
     controls = notebook.output(at("rtk.Playground"))
     expect(controls.locator(".rtk-vote[data-status=done]")).to_be_visible()
@@ -53,6 +53,6 @@ def test_it_is_read_without_a_kernel(lab):
     """As it was saved: answers, the tree, the chart as a picture or drawn, and the playground's last answer."""
     copy_notebooks(lab.folder)
     notebook = lab.open(NAME, kernel=False)
-    expect(notebook.output(at("curve = ")).locator("canvas, svg.marks, img").first).to_be_visible()
+    expect(notebook.output(at("results.curve()")).locator("canvas, svg.marks, img").first).to_be_visible()
     expect(notebook.output(at("rtk.Playground"))).to_contain_text("of 8 for")
     notebook.screenshot("quickstart-without-a-kernel")
