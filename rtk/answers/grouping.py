@@ -15,7 +15,7 @@ SHORT = 200  # characters of a text whose key is remembered: votes, and those of
 
 
 @lru_cache(maxsize=4096)
-def _key_of(text: str, comparer: Comparer) -> Any:
+def _key_of(text: str, comparer: Any) -> Any:
     return canonical(text, comparer)
 
 
@@ -29,7 +29,7 @@ def grouped(answers: Sequence[Any], counted: list[int], comparer: Comparer, excl
         exclude: see `equal`.
     """
     groups: dict[Any, list[int]] = {}
-    plain = isinstance(comparer, str) and not exclude
+    plain = not callable(comparer) and not exclude
     for index in counted:
         answer = answers[index]
         short = plain and type(answer) is str and len(answer) <= SHORT

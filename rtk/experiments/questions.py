@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,10 @@ class Questions:
     answer_field: str | None
     scores_attempts: bool
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> Iterator[dict[str, Any]]:
         """The questions as rows."""
         ids: dict[str, int] = {}
-        return [self._row(place, example, ids) for place, example in enumerate(self.examples)]
+        return (self._row(place, example, ids) for place, example in enumerate(self.examples))
 
     def _row(self, place: int, example: dspy.Example, ids: dict[str, int]) -> dict[str, Any]:
         name = str(example.get("id", None) or place)

@@ -105,7 +105,9 @@ class Run:
 
     def start(self) -> Future[None]:
         """Start it; a future of its end."""
-        self._spool.add(EXAMPLES, [{"at": at, **row} for at, row in enumerate(self._asked.rows())])
+        rows = ({"at": at, **row} for at, row in enumerate(self._asked.rows()))
+        while part := list(islice(rows, PAGE)):
+            self._spool.add(EXAMPLES, part)
         done, context = Future[None](), copy_context()
 
         def work() -> None:

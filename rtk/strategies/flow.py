@@ -128,9 +128,8 @@ class Candidate:
         made = object.__new__(Candidate)
         made.__dict__.update(self.__dict__, index=index, made=None)
         if self.prediction is not None:
-            made.prediction = object.__new__(type(self.prediction))
-            fields = dict(self.prediction._store)
-            made.prediction.__dict__.update(self.prediction.__dict__, _store=fields)
+            own = made.prediction = object.__new__(type(self.prediction))
+            own.__dict__.update(self.prediction.__dict__, _store=dict(self.prediction._store))
         return made
 
     def answer(self, name: str) -> Any:

@@ -91,6 +91,9 @@ class Prompts:
     def __init__(self) -> None:
         self._known: dict[Any, _Prompt] = {}
 
+    def __repr__(self) -> str:
+        return f"Prompts({len(self._known)} kept)"
+
     def sampling(self, wanted: AskFor, predictor: dspy.Predict) -> Sampling | None:
         """What is asked of a program with one predictor, ready to be drawn from; None where its adapter makes calls of
         its own.
@@ -108,23 +111,14 @@ class Prompts:
     def _prompt(self, wanted: AskFor, predictor: Any) -> _Prompt:
         lm, adapter = predictor.lm or dspy.settings.lm, dspy.settings.adapter
         key = (id(wanted.program), id(lm), id(adapter), repr(wanted.config), *wanted.inputs)
-        signature, kwargs = predictor.signature, getattr(lm, "kwargs", None)
-        made_of = (
-            lm,
-            adapter,
-            signature,
-            looks(signature),
-            predictor.demos,
-            predictor.config,
-            predictor.fields,
-            kwargs,
-        )
+        fixed = (lm, adapter, predictor.signature, looks(predictor.signature))
+        written_over = (predictor.demos, predictor.config, predictor.fields, getattr(lm, "kwargs", None))
         known = self._known.get(key)
-        if known is None or known.made_of != made_of:
+        if known is None or known.made_of != (fixed, written_over):
             if len(self._known) >= _MOST:
                 self._known.clear()
-            held = (*made_of[:4], *deepcopy(made_of[4:]))
-            known = self._known[key] = _made(_Prompt(wanted.program, held), wanted, predictor)
+            made_of = (fixed, deepcopy(written_over))
+            known = self._known[key] = _made(_Prompt(wanted.program, made_of), wanted, predictor)
         return known
 
 

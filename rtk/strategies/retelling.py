@@ -61,7 +61,7 @@ def read_ahead(program: dspy.Module, questions: Sequence[tuple[Mapping[str, Any]
         program: as of `retold`, which is to be asked then.
         questions: the inputs, and where to keep what is read.
     """
-    if predictor_of(program) is None or not _is_free(program, current_budgets()):
+    if not _asks_for_one(program) or not _is_free(program, current_budgets()):
         return
     stream, wanted = current_stream(), [ask(program, inputs) for inputs, _ in questions]
     prepared = [(recall, recall.prepared(one)) for one, (_, recall) in zip(wanted, questions, strict=True)]
@@ -96,9 +96,7 @@ def _charged(budgets: Sequence[Budget], held: Sequence[Held]) -> bool:
 
 def _flat(program: Any, inputs: dict[str, Any], recall: Recall, meter: Budget, budgets: Sequence[Budget]) -> Any:
     """One completion, where DSPy reads it as it stands; with any other it deals in its own way."""
-    predictor = predictor_of(program)
-    lm = None if predictor is None else predictor.lm or dspy.settings.lm
-    if predictor is None or not isinstance(lm, LM) or _several(lm.kwargs, predictor.config, inputs.get("config")):
+    if not _asks_for_one(program, inputs.get("config")):
         return None
     asked = recall.prepared(ask(program, inputs))
     held = None if asked is None else recall.first(1, asked, current_stream())
@@ -108,8 +106,13 @@ def _flat(program: Any, inputs: dict[str, Any], recall: Recall, meter: Budget, b
     return candidate.prediction if _charged(budgets, held[:1]) else None
 
 
-def _several(*options: Any) -> bool:
-    return any((one.get(name) or 1) != 1 for one in options if one for name in SEVERAL)
+def _asks_for_one(program: dspy.Module, config: Any = None) -> bool:
+    """Whether it is a predictor by itself that asks a model of rtk's for one completion."""
+    predictor = predictor_of(program)
+    lm = None if predictor is None else predictor.lm or dspy.settings.lm
+    if predictor is None or not isinstance(lm, LM):
+        return False
+    return all((one.get(name) or 1) == 1 for one in (lm.kwargs, predictor.config, config or {}) for name in SEVERAL)
 
 
 def _more_than_text(sample: Any) -> bool:
@@ -219,6 +222,9 @@ class Recall:
         self._prompts = prompts
         self._asked: list[Asked] = []
         self._held: dict[tuple[str, str], list[Held]] = {}
+
+    def __repr__(self) -> str:
+        return f"Recall({sum(map(len, self._held.values()))} samples)"
 
     def first(self, count: int, asked: Asked, stream: Stream) -> list[Held] | None:
         """The first samples of what is asked in a stream, perhaps more; None where not as many are there."""

@@ -16,6 +16,7 @@ import dspy
 from dspy.adapters.decision import resolve_adapter
 from dspy.adapters.decision_state import DecisionState
 from dspy.clients.capabilities import planning_scope
+from dspy.primitives.prediction import Completions
 from dspy.utils.exceptions import AdapterParseError
 
 from rtk.answers import Abstention
@@ -26,6 +27,7 @@ from rtk.strategies.calls import Calls
 from rtk.strategies.flow import Candidate, Candidates
 from rtk.strategies.formatting import formatted, to_parse
 from rtk.strategies.plain import rtk_lm
+from rtk.strategies.prediction import holding
 
 _CLOSED = re.compile(r"</\w+>\s*$")  # as `dspy.XMLAdapter` ends
 
@@ -204,7 +206,7 @@ class Sampling(Prepared):
             found.abstention = Abstention("malformed", _why(error))
             return
         values[0].pop("logprobs", None)  # on the sample; among the fields it would end up in prompts
-        found.prediction = dspy.Prediction.from_completions(values, signature=self.signature)
+        found.prediction = holding(dspy.Prediction, values[0], Completions(values, self.signature))
         found.trace = [(self.predictor, {**self._inputs}, found.prediction)]
 
 

@@ -16,6 +16,7 @@ COMMANDS = (
     "optimize",
     "overhead",
     "replay_rate",
+    "sweep_cost",
     "top_up",
     "torture",
     "tree_search",
@@ -100,6 +101,17 @@ def test_reading_back_is_measured_end_to_end():
     only = ("rtk", "sqlite", "rtk-vote", "recording", "recording-json")
     told = run("replay_rate", "--only", *only, *small, "--rounds", "1", "--passes", "2")
     assert all(label in told for label in ("rtk.SelfConsistency(16)", "opened, verified, read", "SQLite"))
+
+
+@pytest.mark.slow
+def test_a_sweep_is_measured_end_to_end(tmp_path):
+    """A small run: a sweep says of each row what `dspy.Evaluate` does, and asks the model nothing."""
+    file = tmp_path / "figures.json"
+    told = run("sweep_cost", "--sizes", "20", "40", "--json", str(file))
+    figures = json.loads(file.read_text())["figures"]
+    assert set(figures) == {"20", "40"}
+    assert all(len(of) == 6 and all(one["rate"][0] > 0 for one in of.values()) for of in figures.values())
+    assert "votes: rtk.sweep" in told
 
 
 @pytest.mark.slow

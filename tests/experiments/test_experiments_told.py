@@ -1,6 +1,4 @@
-"""A sweep whose samples are stored: its rows are those of calls, it asks nothing, and a recording or a failure changes it
-in nothing.
-"""
+"""A sweep whose samples are stored: its rows are those of calls, and it makes none."""
 
 import random
 
@@ -10,6 +8,7 @@ from dspy.utils.callback import BaseCallback
 
 import rtk
 from rtk.experiments import sweep
+from rtk.experiments.runs import Run
 from rtk.testing import Reply, ScriptedServer
 
 EXAMPLES = [dspy.Example(question=f"number {i}?", answer=i, id=f"n/{i}").with_inputs("question") for i in range(20)]
@@ -68,7 +67,7 @@ def seen(results):
 
 @pytest.mark.parametrize("replicates", [1, 2])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_rows_that_are_told_are_those_of_calls(server, name, replicates):
+def test_rows_that_are_told_are_those_of_calls(server, name, replicates, monkeypatch):
     """From the store, with a listener, for whom every row is called, and without."""
     program, over = PROGRAMS[name]()
 
@@ -79,8 +78,11 @@ def test_rows_that_are_told_are_those_of_calls(server, name, replicates):
     with dspy.context(callbacks=[BaseCallback()]):
         called = seen(swept())
     asked = len(server.requests)
+    calls, made = [], Run._called
+    monkeypatch.setattr(Run, "_called", lambda run, program, shared: calls.append(shared) or made(run, program, shared))
     told = swept()
     assert seen(told) == called
+    assert {one.asked.example.id for one in calls} <= {"n/3", "n/5", "n/7"}  # where a sample is none, or never came
     lost = first.rows("failed")["failed"].sum()  # what never comes is asked for each time
     assert len(server.requests) - asked <= lost
     assert told.rows("drawn")["drawn"].sum() == 0

@@ -249,6 +249,18 @@ def test_a_damaged_sample_is_reported_once_counts_as_absent_and_is_replaced(stor
     assert store.read(request.key, "0") == dict(enumerate(again))
 
 
+def test_samples_of_several_requests_are_read_together(store):
+    """What is missing is not among them, nor what is damaged, which is reported."""
+    first, second = a_request("2+2?"), a_request("3+3?")
+    written = store.write(first, drawn(first, 2)) + store.write(second, drawn(second, 3, Stream(1)))
+    altered(store, "UPDATE Cache SET value = '[]' WHERE key = ?", f"sample:{second.key}:1:0000000002")
+    wanted = [*(sample.address for sample in written), *addresses(first, Stream(), 7, 1)]
+    with pytest.warns(DamagedSample, match="0000000002"):
+        found = store.read_each(wanted)
+    assert found == {sample.address: sample for sample in written[:-1]}
+    assert store.read_each([]) == {}
+
+
 def test_a_damaged_request_is_reported_and_replaced(store):
     """A request that no longer matches its key counts as absent until the next write of its samples."""
     request = a_request()
