@@ -7,26 +7,26 @@ from pathlib import Path
 from typing import Any, Self, overload
 
 from rtk.answers import Comparer
-from rtk.experiments.calibrating import Reliability, calibration
-from rtk.experiments.contrasts import Contrast, Contrasts, contrast
-from rtk.experiments.difficulty import Difficulty, by_difficulty
-from rtk.experiments.failures import Failures, failures
-from rtk.experiments.frontiers import Frontier, frontier
-from rtk.experiments.grades import Unit
-from rtk.experiments.grids import Grid, Order, grid
-from rtk.experiments.latencies import Latency, latency
-from rtk.experiments.matching import By, Matched, matched
-from rtk.experiments.picking import Wanted
-from rtk.experiments.policies import Policy
-from rtk.experiments.records import Records
-from rtk.experiments.replayed import Replayed
-from rtk.experiments.replaying import ORDERS, replay
-from rtk.experiments.replicates import Replicated, replicated
-from rtk.experiments.report import report
-from rtk.experiments.report_page import Section
-from rtk.experiments.resampled import Curve, curve_of
-from rtk.experiments.saving import load, save
-from rtk.experiments.summarising import Summary, summarise
+from rtk.experiments.analysis.calibrating import Reliability, calibration
+from rtk.experiments.analysis.contrasts import Contrast, Contrasts, contrast
+from rtk.experiments.analysis.difficulty import Difficulty, by_difficulty
+from rtk.experiments.analysis.failures import Failures, failures
+from rtk.experiments.analysis.frontiers import Frontier, frontier
+from rtk.experiments.analysis.grades import Unit
+from rtk.experiments.analysis.grids import Grid, Order, grid
+from rtk.experiments.analysis.latencies import Latency, latency
+from rtk.experiments.analysis.matching import By, Matched, matched
+from rtk.experiments.analysis.picking import Wanted
+from rtk.experiments.analysis.replicates import Replicated, replicated
+from rtk.experiments.analysis.summarising import Summary, summarise
+from rtk.experiments.records.records import Records
+from rtk.experiments.records.saving import load, save
+from rtk.experiments.replays.policies import Policy
+from rtk.experiments.replays.replayed import Replayed
+from rtk.experiments.replays.replaying import ORDERS, replay
+from rtk.experiments.replays.resampled import Curve, curve_of
+from rtk.experiments.reports.report import report
+from rtk.experiments.reports.report_page import Section
 
 
 class Results(Records):

@@ -17,13 +17,13 @@ import dspy
 
 from rtk.budget import Budget
 from rtk.errors import StrategyError
-from rtk.experiments.arms import Runner, runners
-from rtk.experiments.foresight import foreseen
 from rtk.experiments.progress import Display, Progress, reporting
-from rtk.experiments.questions import Questions, questions
 from rtk.experiments.results import Results
-from rtk.experiments.rows import Metric
-from rtk.experiments.runs import PATIENCE, Run
+from rtk.experiments.sweeps.arms import Runner, runners
+from rtk.experiments.sweeps.foresight import foreseen
+from rtk.experiments.sweeps.questions import Questions, questions
+from rtk.experiments.sweeps.rows import Metric
+from rtk.experiments.sweeps.runs import PATIENCE, Run
 
 LONG = 200  # rows from which on a line says beforehand what they will take
 

@@ -124,8 +124,14 @@ def named(engine: Engine) -> bool:
 def parameters(*groups: list[Engine], where: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
     """Engines as pytest's parameters, each marked with what it needs; servers that nobody named are left out."""
     chosen = [engine for group in groups for engine in group if named(engine) and where(engine)]
-    return [pytest.param(engine, id=engine.id, marks=[pytest.mark.embedded] if engine.embedded else [])
-            for engine in chosen]  # fmt: skip
+    return [pytest.param(engine, id=engine.id, marks=_marks(engine)) for engine in chosen]
+
+
+def _marks(engine: Engine) -> list[Any]:
+    """What it needs; of the two ways to the real model behind a server, one is tried by default."""
+    real = engine.wire is None and engine.variable is None
+    slow = real and engine.way == "litellm"
+    return [mark for mark, due in ((pytest.mark.embedded, engine.embedded), (pytest.mark.slow, slow)) if due]
 
 
 @contextmanager

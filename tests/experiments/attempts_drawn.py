@@ -7,7 +7,7 @@ import dspy
 import numpy as np
 
 import rtk
-from rtk.experiments.records import Arm, Card, Records
+from rtk.experiments.records.records import Arm, Card, Records
 from rtk.experiments.sweeping import sweep
 from rtk.testing import Reply, ScriptedServer
 

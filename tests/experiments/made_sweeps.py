@@ -2,7 +2,7 @@
 
 import random
 
-from rtk.experiments.records import Arm, Card, Records
+from rtk.experiments.records.records import Arm, Card, Records
 
 
 def arms_of(models=("small", "large"), samples=(1, 2, 4, 8)):

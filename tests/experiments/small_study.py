@@ -3,7 +3,7 @@
 import json
 
 from rtk.deliberation import Deliberation, Step
-from rtk.experiments.records import Arm, Card, Records
+from rtk.experiments.records.records import Arm, Card, Records
 
 HOSTILE = (
     "<script>document.title='pwned'</script></style></script><!--<img src=x onerror=alert(1)> \u202eevil\u202c \x1b[31m"

@@ -7,7 +7,7 @@ from attempts_drawn import SIGNATURE, asked, records, scripted, swept
 
 import rtk
 from rtk.errors import RTKError
-from rtk.experiments.calibrating import calibration
+from rtk.experiments.analysis.calibrating import calibration
 from rtk.statistics import calibration as calibrated
 
 

@@ -6,7 +6,7 @@ import pytest
 from made_sweeps import arms_of, ladder, lost, made
 
 from rtk.errors import RTKError
-from rtk.experiments.contrasts import contrast
+from rtk.experiments.analysis.contrasts import contrast
 from rtk.statistics import difference, holm, mcnemar, p_value
 
 SMALL = arms_of(("small",))

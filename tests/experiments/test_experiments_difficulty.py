@@ -8,7 +8,7 @@ from attempts_drawn import SIGNATURE, asked, records, scripted, swept
 
 import rtk
 from rtk.errors import RTKError
-from rtk.experiments.difficulty import by_difficulty
+from rtk.experiments.analysis.difficulty import by_difficulty
 
 
 def drawn(ease, size=16, seed=0):

@@ -7,8 +7,8 @@ import pytest
 from small_study import ABSTAINED, FAILED, HOSTILE, RIGHT, WRONG, attempt, row, story, study
 
 from rtk.errors import RTKError
-from rtk.experiments.failures import failures
-from rtk.experiments.records import Arm, Card, Records
+from rtk.experiments.analysis.failures import failures
+from rtk.experiments.records.records import Arm, Card, Records
 
 
 def made(rows, attempts=(), metric="accuracy", gold="42", stories=()):

@@ -13,8 +13,8 @@ from attempts_drawn import records
 from made_sweeps import arms_of, ladder, made
 
 from rtk.errors import MissingExtra, RTKError
-from rtk.experiments.frontiers import frontier
-from rtk.experiments.resampled import MAJORITY, curve_of
+from rtk.experiments.analysis.frontiers import frontier
+from rtk.experiments.replays.resampled import MAJORITY, curve_of
 
 VEGA_LITE = "application/vnd.vegalite.v5+json"
 ANSWERS = [["1" if (at * 7 + k * 5) % 11 < 4 + at % 5 else "2" for k in range(8)] for at in range(40)]

@@ -5,8 +5,8 @@ import pytest
 
 import rtk
 from rtk.experiments import sweep
-from rtk.experiments.arms import runners
-from rtk.experiments.foresight import foreseen
+from rtk.experiments.sweeps.arms import runners
+from rtk.experiments.sweeps.foresight import foreseen
 from rtk.testing import ScriptedServer
 
 EXAMPLES = [dspy.Example(question=f"number {i}?", answer="1").with_inputs("question") for i in range(8)]
@@ -16,7 +16,7 @@ VOTE = rtk.SelfConsistency("question -> answer")
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """A busy machine is given its time: all questions are looked at."""
-    monkeypatch.setattr("rtk.experiments.foresight.PATIENCE", 600)
+    monkeypatch.setattr("rtk.experiments.sweeps.foresight.PATIENCE", 600)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from made_sweeps import arms_of, ladder, lost, made
 
 from rtk.errors import RTKError
-from rtk.experiments.frontiers import frontier
-from rtk.experiments.records import Arm
+from rtk.experiments.analysis.frontiers import frontier
+from rtk.experiments.records.records import Arm
 
 BOTH = arms_of()
 SMALL = arms_of(("small",))

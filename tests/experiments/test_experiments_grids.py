@@ -6,8 +6,8 @@ import pytest
 from small_study import ABSTAINED, FAILED, HOSTILE, RIGHT, WRONG, row, study
 
 from rtk.errors import RTKError
-from rtk.experiments.grids import grid
-from rtk.experiments.records import Arm, Card, Records
+from rtk.experiments.analysis.grids import grid
+from rtk.experiments.records.records import Arm, Card, Records
 
 
 def lines(found):

@@ -6,20 +6,20 @@ import pytest
 from small_study import ABSTAINED, FAILED, RIGHT, WRONG, attempt, row
 
 from rtk.errors import RTKError
-from rtk.experiments.calibrating import calibration
-from rtk.experiments.contrasts import contrast
-from rtk.experiments.difficulty import by_difficulty
-from rtk.experiments.failures import failures
-from rtk.experiments.frontiers import frontier
-from rtk.experiments.grids import grid
-from rtk.experiments.latencies import latency
-from rtk.experiments.matching import matched
-from rtk.experiments.records import Arm, Card, Records
-from rtk.experiments.replaying import replay
-from rtk.experiments.replicates import replicated
-from rtk.experiments.report import report
-from rtk.experiments.resampled import curve_of
-from rtk.experiments.summarising import summarise
+from rtk.experiments.analysis.calibrating import calibration
+from rtk.experiments.analysis.contrasts import contrast
+from rtk.experiments.analysis.difficulty import by_difficulty
+from rtk.experiments.analysis.failures import failures
+from rtk.experiments.analysis.frontiers import frontier
+from rtk.experiments.analysis.grids import grid
+from rtk.experiments.analysis.latencies import latency
+from rtk.experiments.analysis.matching import matched
+from rtk.experiments.analysis.replicates import replicated
+from rtk.experiments.analysis.summarising import summarise
+from rtk.experiments.records.records import Arm, Card, Records
+from rtk.experiments.replays.replaying import replay
+from rtk.experiments.replays.resampled import curve_of
+from rtk.experiments.reports.report import report
 
 ARMS = [Arm(f"samples={k}, model={m}", "vote", m, {"samples": k}) for m in ("small", "large") for k in (1, 4)]
 ENDS = (RIGHT, WRONG, RIGHT, ABSTAINED, FAILED)

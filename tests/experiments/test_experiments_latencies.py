@@ -6,8 +6,8 @@ import pytest
 from made_sweeps import answered
 
 from rtk.errors import RTKError
-from rtk.experiments.latencies import latency, listed
-from rtk.experiments.records import Arm, Card, Records
+from rtk.experiments.analysis.latencies import latency, listed
+from rtk.experiments.records.records import Arm, Card, Records
 
 
 def records(rows, attempts=()):

@@ -8,8 +8,8 @@ import pytest
 from made_sweeps import arms_of, ladder, lost, made
 
 from rtk.errors import RTKError
-from rtk.experiments.matching import matched
-from rtk.experiments.records import Arm
+from rtk.experiments.analysis.matching import matched
+from rtk.experiments.records.records import Arm
 from rtk.statistics import difference, holm, p_value
 
 BOTH = arms_of(samples=(1, 2, 4, 8, 16))

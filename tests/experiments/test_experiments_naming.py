@@ -5,7 +5,7 @@ import pytest
 from numbers_asked import SIGNATURE, Knows
 
 import rtk
-from rtk.experiments.naming import name_of
+from rtk.experiments.sweeps.naming import name_of
 
 
 class Bare(rtk.Strategy):

@@ -11,7 +11,7 @@ from sums_optimized import optimized, serving, task
 import rtk
 from rtk.errors import NewerStore, StrategyError
 from rtk.experiments import load_program, read_program
-from rtk.experiments.prompt_diff import prompt_diff
+from rtk.experiments.optimizers.prompt_diff import prompt_diff
 
 HOSTILE = "</script><img src=x onerror=alert(1)> $a$ \u202e"
 

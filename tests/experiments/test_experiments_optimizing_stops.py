@@ -11,7 +11,7 @@ from sums_optimized import clever, optimized, serving, task
 
 import rtk
 from rtk.experiments import OPTIMIZERS
-from rtk.experiments.compiling import prompts
+from rtk.experiments.optimizers.compiling import prompts
 
 SEARCHING = [name for name in OPTIMIZERS if name != "labeled"]
 

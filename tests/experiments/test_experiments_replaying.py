@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import rtk
 from rtk.errors import AnswerError, RTKError
-from rtk.experiments.counting import Table
-from rtk.experiments.orders import orders_of
-from rtk.experiments.playing import play
-from rtk.experiments.policies import Policy, combined, played
-from rtk.experiments.pools import sources_of
-from rtk.experiments.replaying import replay
+from rtk.experiments.replays.counting import Table
+from rtk.experiments.replays.orders import orders_of
+from rtk.experiments.replays.playing import play
+from rtk.experiments.replays.policies import Policy, combined, played
+from rtk.experiments.replays.pools import sources_of
+from rtk.experiments.replays.replaying import replay
 from rtk.statistics import best_of_k, majority_at_k
 
 ANSWERS = st.sampled_from(["1", "2", "1.0", "3", "a cat", None])
@@ -88,7 +88,7 @@ def test_pools_in_parts_are_pools_at_once(monkeypatch):
     """However many are laid out together."""
     found, _ = made_up()
     whole = replay(found, samples=[3, 8], stop=[None, "beta"], orders=8).to_frame()
-    monkeypatch.setattr("rtk.experiments.replaying.CELLS", 200)
+    monkeypatch.setattr("rtk.experiments.replays.replaying.CELLS", 200)
     assert replay(found, samples=[3, 8], stop=[None, "beta"], orders=8).to_frame().equals(whole)
 
 

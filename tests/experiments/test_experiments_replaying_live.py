@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import rtk
 from rtk.answers import Vote, vote
-from rtk.experiments.policies import Policy
-from rtk.experiments.replaying import replay
+from rtk.experiments.replays.policies import Policy
+from rtk.experiments.replays.replaying import replay
 
 MOST = 16
 PATTERNS = st.lists(

@@ -9,7 +9,7 @@ from made_sweeps import arms_of, ladder, made
 from scipy.stats import chi2
 
 from rtk.errors import RTKError
-from rtk.experiments.replicates import replicated
+from rtk.experiments.analysis.replicates import replicated
 
 SMALL = arms_of(("small",))
 

@@ -11,12 +11,12 @@ import pytest
 from small_study import ABSTAINED, FAILED, HOSTILE, RIGHT, WRONG, attempt, row, study
 
 from rtk.errors import RTKError
-from rtk.experiments import report_page
-from rtk.experiments.records import Arm, Card, Records
-from rtk.experiments.report import report
-from rtk.experiments.report_figures import embedded
-from rtk.experiments.report_page import Section
-from rtk.experiments.summarising import summarise
+from rtk.experiments.analysis.summarising import summarise
+from rtk.experiments.records.records import Arm, Card, Records
+from rtk.experiments.reports import report_page
+from rtk.experiments.reports.report import report
+from rtk.experiments.reports.report_figures import embedded
+from rtk.experiments.reports.report_page import Section
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -226,7 +226,7 @@ def test_a_report_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     """A report is written at once or not at all."""
     report(study(), tmp_path / "study.html")
     before = (tmp_path / "study.html").read_bytes()
-    monkeypatch.setattr("rtk.experiments.report.tail", lambda: 1 / 0)
+    monkeypatch.setattr("rtk.experiments.reports.report.tail", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         report(study([[RIGHT]]), tmp_path / "study.html")
     assert [path.name for path in tmp_path.iterdir()] == ["study.html"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from small_study import ABSTAINED, FAILED, HOSTILE, RIGHT, WRONG, study
 
-from rtk.experiments.grids import grid
-from rtk.experiments.report import report
+from rtk.experiments.analysis.grids import grid
+from rtk.experiments.reports.report import report
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

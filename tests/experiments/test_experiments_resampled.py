@@ -9,8 +9,8 @@ from attempts_drawn import SIGNATURE, asked, records, scripted, swept
 import rtk
 from rtk.answers import vote
 from rtk.errors import RTKError
-from rtk.experiments.records import Records
-from rtk.experiments.resampled import COVERAGE, MAJORITY, SINGLE, curve_of
+from rtk.experiments.records.records import Records
+from rtk.experiments.replays.resampled import COVERAGE, MAJORITY, SINGLE, curve_of
 
 DRAWN = [["1", "2", "1", None], ["2", "2", "3", "1"], ["1", "1", "1", "1"], [None, "3", "2", "4"]]
 

@@ -12,8 +12,8 @@ import pytest
 from small_study import study
 
 from rtk.errors import NewerStore, RTKError
-from rtk.experiments.saving import load, save
-from rtk.experiments.spool import ATTEMPTS, EXAMPLES, ROWS, STORIES, TABLES
+from rtk.experiments.records.saving import load, save
+from rtk.experiments.records.spool import ATTEMPTS, EXAMPLES, ROWS, STORIES, TABLES
 
 EVERY = [table.file for table in TABLES]
 OURS = {"use_dictionary": False, "store_schema": False}

@@ -9,9 +9,9 @@ import pytest
 from small_study import HOSTILE, RIGHT, WRONG, study
 
 from rtk.errors import RTKError
-from rtk.experiments import saving
-from rtk.experiments.records import Arm, Card, Records
-from rtk.experiments.saving import load, save
+from rtk.experiments.records import saving
+from rtk.experiments.records.records import Arm, Card, Records
+from rtk.experiments.records.saving import load, save
 
 SECRETS = ("sk-this-is-a-secret", "gpu-box.example:8000", "hf_abcdefghijkl", "bearer-token-1", "10.0.0.7:11434")
 

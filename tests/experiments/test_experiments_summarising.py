@@ -5,7 +5,7 @@ import math
 import pytest
 from made_sweeps import arms_of, ladder, lost, made
 
-from rtk.experiments.summarising import summarise
+from rtk.experiments.analysis.summarising import summarise
 from rtk.statistics import mean
 
 SMALL = arms_of(("small",))
@@ -133,7 +133,7 @@ def test_what_settings_share_is_counted_once():
 
 def test_many_samples_are_not_looked_at(monkeypatch):
     """Then no figure is given that would count some twice."""
-    monkeypatch.setattr("rtk.experiments.summarising.COUNTED", 10)
+    monkeypatch.setattr("rtk.experiments.analysis.summarising.COUNTED", 10)
     assert "they do not add up" in repr(summarise(made(SMALL, ladder)))
 
 

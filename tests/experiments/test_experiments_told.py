@@ -8,7 +8,7 @@ from dspy.utils.callback import BaseCallback
 
 import rtk
 from rtk.experiments import sweep
-from rtk.experiments.runs import Run
+from rtk.experiments.sweeps.runs import Run
 from rtk.testing import Reply, ScriptedServer
 
 EXAMPLES = [dspy.Example(question=f"number {i}?", answer=i, id=f"n/{i}").with_inputs("question") for i in range(20)]
