@@ -148,7 +148,6 @@ class _Study:
         self._asked: Questions = questions(task, metric, split)
         self._runners: list[Runner] = runners(program, over, model)
         self._replicates, self._concurrency = replicates, concurrency
-        self._folder = Path(mkdtemp(prefix="rtk-results-"))
         self.size = len(self._runners) * len(self._asked.examples) * replicates
 
     def foresee(self, display: Display) -> None:
@@ -160,6 +159,7 @@ class _Study:
         """The run."""
         if budget is not None and not isinstance(budget, Budget):
             raise StrategyError(f"budget={budget!r:.40} is no budget", mend="for example budget=rtk.Budget(dollars=5)")
+        self._folder = Path(mkdtemp(prefix="rtk-results-"))  # which the results own, in the end
         return Run(
             self._runners, self._asked, self._folder, budget=budget, replicates=self._replicates,
             concurrency=self._concurrency, stories=stories, tick=tick,
