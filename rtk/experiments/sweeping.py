@@ -24,6 +24,7 @@ from rtk.experiments.sweeps.foresight import foreseen
 from rtk.experiments.sweeps.questions import Questions, questions
 from rtk.experiments.sweeps.rows import Metric
 from rtk.experiments.sweeps.runs import PATIENCE, Run
+from rtk.strategies import check_whole
 
 LONG = 200  # rows from which on a line says beforehand what they will take
 
@@ -143,8 +144,7 @@ class _Study:
         self, program: Any, task: Any, over: Any, model: Any, metric: Any, split: str, replicates: int, concurrency: int
     ) -> None:
         for name, number in (("replicates", replicates), ("concurrency", concurrency)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise StrategyError(f"{name}={number!r}", mend="a whole number from 1 on")
+            check_whole(name, number)
         self._asked: Questions = questions(task, metric, split)
         self._runners: list[Runner] = runners(program, over, model)
         self._replicates, self._concurrency = replicates, concurrency

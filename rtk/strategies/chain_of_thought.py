@@ -84,15 +84,16 @@ class ChainOfThought(Strategy):
         **config: Any,
     ) -> None:
         super().__init__()
-        if steps is not None and steps is not True:
-            check_whole("steps", steps)
-        if repair is not None:
-            check_whole("repair", repair, 0)
+        _check(steps, repair)
         self._arithmetic: Callable[..., Any] = arithmetic  # an attribute, so that a rehearsal can stand in for it
         self.predict = _chain(signature, steps, config)
         for name, value in (("steps", steps), ("checks", _listed(checks)), ("repair", repair)):
             if value is not None:
                 setattr(self, name, value)
+
+    def check_settings(self) -> None:
+        """Refuse settings that cannot be."""
+        _check(self.steps, self.repair)
 
     def asks_once(self) -> bool:
         """Whether the one chain is all that may be asked."""
@@ -186,6 +187,14 @@ class ChainOfThought(Strategy):
     def _nothing(self) -> dspy.Prediction:
         """No answer, in the fields of the chain."""
         return no_answer(self.predict)
+
+
+def _check(steps: Any, repair: Any) -> None:
+    """Refuse amounts that cannot be."""
+    if steps is not None and steps is not True:
+        check_whole("steps", steps)
+    if repair is not None:
+        check_whole("repair", repair, 0)
 
 
 def _chain(on: Any, steps: Any, config: dict[str, Any]) -> Any:

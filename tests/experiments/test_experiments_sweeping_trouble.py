@@ -110,6 +110,17 @@ def test_a_setting_is_checked_as_the_constructor_does(server, axis, values):
     assert server.count == 0
 
 
+def test_what_a_strategy_allows_may_be_swept(server):
+    """A tree takes no values and a depth that is a function, and a chain no repair: as their constructors do."""
+    tree = rtk.TreeOfThoughts(SIGNATURE, breadth=1, branching=1, depth=1)
+    over = {"values": [0], "depth": [lambda inputs: 1, 1]}
+    assert len(sweep(tree, EXAMPLES[:1], over, metric=right, progress=None).rows()) == 2
+    chain = rtk.ChainOfThought(SIGNATURE, repair=1)
+    assert len(sweep(chain, EXAMPLES[:1], {"repair": [0, 1]}, metric=right, progress=None).rows()) == 2
+    with pytest.raises(StrategyError, match="repair=-1"):
+        sweep(chain, EXAMPLES[:1], {"repair": [-1]}, metric=right, progress=None)
+
+
 def test_settings_that_belong_together_are_checked_together(server):
     """One that is refused by itself is taken with its companion, in either order."""
     for over in ({"trim": [0.2], "vote": ["trimmed_mean"]}, {"vote": ["trimmed_mean"], "trim": [0.2]}):

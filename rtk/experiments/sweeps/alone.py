@@ -26,8 +26,8 @@ def alone(
         calls: asks of the answer; all of one prompt, where it has but one.
         read_price: dollars of a token read; asked for where a prompt was shared.
     """
-    dollars = _summed([cost.dollars for cost in charged.values()])
-    operations = _summed([cost.flops for cost in charged.values()])
+    dollars = summed([cost.dollars for cost in charged.values()])
+    operations = summed([cost.flops for cost in charged.values()])
     groups: dict[str, list[Cost]] = {}
     for address, cost in charged.items():
         if cost.choices > 1:
@@ -51,6 +51,7 @@ def _missing(costs: list[Cost], asks: int) -> float:
     return max(0.0, asks * costs[0].prompt_tokens - paid)
 
 
-def _summed(amounts: list[float | None]) -> float | None:
+def summed(amounts: list[float | None]) -> float | None:
+    """A sum; None where a part of it is not known."""
     known = [one for one in amounts if one is not None]
     return None if len(known) < len(amounts) else math.fsum(known)

@@ -239,9 +239,9 @@ def _of_model(strategy: Strategy, setting: str) -> bool:
 
 
 def _check_value(strategy: Strategy, setting: str, value: Any) -> None:
-    """Refuse a number that cannot be, where the default says that it is an amount."""
-    default = getattr(type(strategy), setting).default
-    if isinstance(default, int) and not isinstance(default, bool):
+    """Refuse a number that cannot be, where the default says that it is an amount, and the strategy says no more."""
+    default, says = getattr(type(strategy), setting).default, type(strategy).check_settings
+    if says is Strategy.check_settings and isinstance(default, int) and not isinstance(default, bool):
         check_whole(setting, value)
 
 

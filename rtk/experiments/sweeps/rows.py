@@ -14,7 +14,7 @@ import msgspec
 from rtk.answers import text_of
 from rtk.budget import Budget, Cost
 from rtk.errors import TaskError
-from rtk.experiments.sweeps.alone import alone
+from rtk.experiments.sweeps.alone import alone, summed
 from rtk.models import LM
 from rtk.samples import Address
 from rtk.strategies import Attempts, Candidate, Strategy, evidence, mean_logprob
@@ -242,12 +242,7 @@ def attempt_row(
         "reward": None if reward is None or not math.isfinite(reward) else float(reward),
         "tokens_in": sum(cost.prompt_tokens for cost in costs),
         "tokens_out": sum(cost.completion_tokens for cost in costs),
-        "dollars": _summed([cost.dollars for cost in costs]),
-        "flops": _summed([cost.flops for cost in costs]),
+        "dollars": summed([cost.dollars for cost in costs]),
+        "flops": summed([cost.flops for cost in costs]),
         "seconds": candidate.seconds,
     }
-
-
-def _summed(amounts: list[float | None]) -> float | None:
-    known = [one for one in amounts if one is not None]
-    return None if len(known) < len(amounts) else math.fsum(known)

@@ -46,8 +46,6 @@ FUTILE = 10  # failures of an arm without one success before them that end the s
 PAGE = 16  # questions that are read ahead together
 PATIENCE = 5.0  # seconds that what is under way is given to end, once the sweep is stopped
 
-Told = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Unit:
