@@ -15,9 +15,9 @@ from typing import Any
 
 import dspy
 
+from rtk._progress import Display, Progress, reporting
 from rtk.budget import Budget
 from rtk.errors import StrategyError
-from rtk.experiments.progress import Display, Progress, reporting
 from rtk.experiments.results import Results
 from rtk.experiments.sweeps.arms import Runner, runners
 from rtk.experiments.sweeps.foresight import foreseen

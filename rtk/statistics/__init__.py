@@ -14,6 +14,7 @@ from rtk.statistics.paired import mcnemar, paired_difference
 from rtk.statistics.passing import pass_at_k
 from rtk.statistics.powers import Power, power
 from rtk.statistics.proportions import proportion
+from rtk.statistics.ranking import Discrimination, auroc
 from rtk.statistics.resampling import bootstrap
 from rtk.statistics.selecting import best_of_k, majority_at_k
 from rtk.statistics.signs import p_value
@@ -21,8 +22,10 @@ from rtk.statistics.signs import p_value
 __all__ = [
     "Bin",
     "Calibration",
+    "Discrimination",
     "Estimate",
     "Power",
+    "auroc",
     "best_of_k",
     "bootstrap",
     "calibration",

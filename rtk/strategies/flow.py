@@ -252,6 +252,7 @@ class Outcome:
         attempts: the candidates that the answer was chosen from, in index order, the unused ones last; by default those
             of its only ask, where the prediction is one of them.
         rewards: of each attempt, what a verifier gave it; None where it was not asked. Empty where there is none.
+        about: further evidence by its name on `rtk.Prediction`: `route`, `hand_over`, `explanation`.
     """
 
     prediction: dspy.Prediction
@@ -263,3 +264,4 @@ class Outcome:
     vote: Any = None
     attempts: Sequence[Candidate] = ()
     rewards: Sequence[float | None] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)

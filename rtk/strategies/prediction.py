@@ -12,7 +12,10 @@ from rtk.budget import Spent
 from rtk.deliberation import Deliberation
 from rtk.strategies.page import page
 
-ABOUT = ("deliberation", "spent", "stopped", "confidence", "vote", "seconds", "abstentions")
+ABOUT = (
+    "deliberation", "spent", "stopped", "confidence", "vote", "seconds", "abstentions", "route", "hand_over",
+    "explanation",
+)  # fmt: skip
 INSIDE = ("cut", "trace", "attempts")  # between strategies, and for experiments; no attributes
 
 
@@ -39,6 +42,10 @@ class Prediction(dspy.Prediction):
         vote: the `rtk.answers.Vote`, with its clusters and margin, where the strategy votes; None otherwise.
         seconds: what the samples took when they were drawn, along the longest path of asks.
         abstentions: kinds of candidates that gave no answer, counted.
+        route: what each level of a cascade, or rung of an effort ladder, answered, and what became of it; None where
+            there is none.
+        hand_over: what a person is told who takes over, where a cascade found no answer that it may give.
+        explanation: of the answer, for its reader, where one was asked for.
     """
 
     def __repr__(self) -> str:
@@ -88,6 +95,21 @@ class Prediction(dspy.Prediction):
     def abstentions(self) -> dict[str, int] | None:
         """Kinds of candidates that gave no answer, counted."""
         return self._evidence("abstentions")
+
+    @property
+    def route(self) -> Any:
+        """What each level answered, in the order in which they were tried."""
+        return self._evidence("route")
+
+    @property
+    def hand_over(self) -> Any:
+        """What a person is told who takes over."""
+        return self._evidence("hand_over")
+
+    @property
+    def explanation(self) -> str | None:
+        """The answer explained to its reader."""
+        return self._evidence("explanation")
 
 
 _BLANK = vars(dspy.Prediction())

@@ -184,6 +184,7 @@ class Strategy(dspy.Module):
             cut=node.cut,
             trace=[entry for candidate in outcome.used for entry in candidate.trace],
             attempts=attempts_of(outcome, node.asked),
+            **outcome.about,
         )
 
     def _refuse_silence(self, node: Node) -> None:

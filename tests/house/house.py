@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rtk"
 
 FLOORS: dict[str, tuple[str, ...]] = {
-    "ground": ("errors", "shipped", "_json", "_context", "samples", "events", "_html"),
+    "ground": ("errors", "shipped", "_json", "_context", "samples", "events", "_html", "_progress"),
     "floor 1": ("answers", "statistics", "budget", "store", "deliberation"),
     "floor 2": ("models", "tasks", "retrieval"),
     "floor 3": ("strategies",),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.status import Status
 
 from rtk._html import element
-from rtk.experiments.progress import Progress
+from rtk._progress import Progress
 
 UPDATES = 0.2  # seconds between two updates of a notebook's line
 

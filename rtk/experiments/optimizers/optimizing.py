@@ -11,6 +11,7 @@ from typing import Any
 
 import dspy
 
+from rtk._progress import Progress
 from rtk.budget import Budget, Spent, current_budgets
 from rtk.errors import BudgetSpent, RTKError, StrategyError, TaskError
 from rtk.experiments.optimizers.compiling import Scored, Watch, collected, prompts, settings_kept
@@ -19,7 +20,6 @@ from rtk.experiments.optimizers.optimized import INTERRUPTED, Optimized
 from rtk.experiments.optimizers.optimizer_line import counting
 from rtk.experiments.optimizers.optimizers import Chosen, OptimizerName, Sets, choose
 from rtk.experiments.optimizers.quiet import quiet
-from rtk.experiments.progress import Progress
 from rtk.experiments.results import Results
 from rtk.experiments.sweeping import sweep
 from rtk.models import LM
