@@ -20,6 +20,7 @@ from rtk.experiments.analysis.grids import Grid
 from rtk.experiments.analysis.latencies import Latency
 from rtk.experiments.analysis.matching import Matched
 from rtk.experiments.analysis.replicates import Replicated
+from rtk.experiments.analysis.routing import Route, Routes
 from rtk.experiments.analysis.summarising import Summary
 from rtk.experiments.demo import Demo, demo
 from rtk.experiments.optimizers.compiling import Tried
@@ -59,6 +60,8 @@ __all__ = [
     "Replayed",
     "Replicated",
     "Results",
+    "Route",
+    "Routes",
     "SavedProgram",
     "Section",
     "Summary",

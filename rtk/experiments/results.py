@@ -18,6 +18,7 @@ from rtk.experiments.analysis.latencies import Latency, latency
 from rtk.experiments.analysis.matching import By, Matched, matched
 from rtk.experiments.analysis.picking import Wanted
 from rtk.experiments.analysis.replicates import Replicated, replicated
+from rtk.experiments.analysis.routing import Routes, routes
 from rtk.experiments.analysis.summarising import Summary, summarise
 from rtk.experiments.records.records import Records
 from rtk.experiments.records.saving import load, save
@@ -126,6 +127,17 @@ class Results(Records):
             parallel: requests at once; None for no limit.
         """
         return latency(self, parallel)
+
+    def routes(self, by_kind: bool = True) -> Routes:
+        """Of each level of a cascade or an effort ladder: how many answers, how good, how slow, and what they cost.
+
+        Args:
+            by_kind: also for the questions of each `kind`, where examples say what they are.
+
+        Raises:
+            RTKError: where no program had levels.
+        """
+        return routes(self, by_kind)
 
     # --- from the attempts already drawn ---
 

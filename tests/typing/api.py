@@ -346,7 +346,7 @@ def errors() -> str | None:
         return error.mend
     except (rtk.errors.EndpointError, rtk.errors.UnsupportedParameter, rtk.errors.ModelError) as error:
         return error.mend
-    except (rtk.errors.BudgetError, rtk.errors.AnswerError, rtk.errors.TaskError) as error:
+    except (rtk.errors.BudgetError, rtk.errors.AnswerError, rtk.errors.TaskError, rtk.errors.RetrievalError) as error:
         return error.mend
     except (rtk.errors.LoopError, rtk.errors.StrategyError) as error:
         return error.mend

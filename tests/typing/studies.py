@@ -36,6 +36,8 @@ def statistics() -> None:
     assert_type(rtk.statistics.on_frontier([1, 2], [[0, 1], [1, 1]], draws=500, seed=1), list[float])
     calibrated: rtk.statistics.Calibration = rtk.statistics.calibration([0.5, None], [True, False], bins=5, mass=True)
     assert_type((calibrated.bins, calibrated.ece.high), tuple[tuple[rtk.statistics.Bin, ...], float])
+    sorts = rtk.statistics.auroc([0.5, None], [True, False], level=0.9)
+    assert_type((sorts.area, sorts.p, sorts.informative), tuple[rtk.statistics.Estimate, float, bool])
     assert_type(rtk.statistics.bootstrap(lambda w: w.sum(axis=1), questions, draws=500), rtk.statistics.Estimate)
 
 
@@ -109,6 +111,10 @@ def replays(results: rtk.experiments.Results) -> None:
     assert_type(curve, rtk.experiments.Curve)
     assert_type(curve.drawn[0].gap, rtk.statistics.Estimate)
     levels, bins = results.by_difficulty(bins=3), results.calibration(bins=5)
+    came_from = results.routes(by_kind=False)
+    assert_type(came_from, rtk.experiments.Routes)
+    assert_type([one.share for one in came_from], list[rtk.statistics.Estimate])
+    print(came_from.rows(), came_from.to_frame())
     assert_type(levels, rtk.experiments.Difficulty)
     assert_type(bins, rtk.experiments.Reliability)
     print(levels.accuracy, levels.left_out, bins.calibrations, bins.errors(), curve.rows(), levels.rows(), bins.rows())

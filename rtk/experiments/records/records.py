@@ -22,7 +22,7 @@ from rtk.errors import RTKError
 from rtk.experiments.records.spool import ATTEMPTS, EXAMPLES, ROWS, STORIES, Spool, read, read_where
 
 PLACE = ("arm", "replicate", "at")  # where a row belongs: the setting, the replicate, the example, all from 0
-OF_EXAMPLE = ("example", "question", "gold")
+OF_EXAMPLE = ("example", "question", "gold", "kind")
 OF_ARM = ("setting", "program", "model")
 
 
@@ -121,7 +121,7 @@ class Records:
             task: which questions.
             settings: the arms.
             rows: with `arm`, `replicate` and `at`, which are places in `settings` and `examples`.
-            examples: with `example`, `question` and `gold`.
+            examples: with `example`, `question`, `gold` and `kind`.
             attempts: with `pool`, `arm`, `replicate`, `at` and `index`.
             stories: with `arm`, `replicate`, `at` and `story`, the JSON of a deliberation.
             **about: as of the class.
@@ -146,7 +146,8 @@ class Records:
         """The answers as a pandas frame, an arm after the other, each in the order of replicates and examples.
 
         Columns: `setting`, `program`, `model`, one for each of `axes`, `replicate`, `example` (its id), `question`,
-        `answer`, `gold`, `correct`, `score` in [0, 1], `abstained`, `error`, `stopped`, `confidence`, `calls`,
+        `answer`, `gold`, `kind` (what the example says it is, if it does), `correct`, `score` in [0, 1], `abstained`,
+        `error`, `stopped`, `level` (of a cascade or ladder: whose answer it is), `confidence`, `calls`,
         `consulted`, `drawn`, `reused`, `failed` (samples), `tokens_in` (the prompt counted for every sample),
         `tokens_out`, `dollars` and `flops` (what the answer costs by itself: each prompt once an ask where the server
         reads it once), `seconds` (the longest path of its asks, as long as they took when drawn), `work` (all its
@@ -178,7 +179,7 @@ class Records:
         return self._joined(ATTEMPTS, list(columns) or known, known, ["pool", "index"])
 
     def examples(self) -> Any:
-        """The questions as a pandas frame: `example` (its id), `question`, `gold`."""
+        """The questions as a pandas frame: `example` (its id), `question`, `gold`, `kind`."""
         return read(self._folder, EXAMPLES).sort_values("at").reset_index(drop=True)[list(OF_EXAMPLE)]
 
     @property

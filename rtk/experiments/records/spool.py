@@ -63,7 +63,7 @@ def _table(file: str, place: str, **columns: str) -> Table:
 ROWS = _table(
     "rows.parquet",
     "arm replicate at",
-    text="answer error stopped",
+    text="answer error stopped level",
     bool="correct abstained",
     float="score confidence dollars seconds work wall flops",
     int="calls consulted drawn reused failed tokens_in tokens_out pool attempts",
@@ -77,7 +77,7 @@ ATTEMPTS = _table(
     bool="correct",
     float="score logprob reward dollars seconds flops",
 )
-EXAMPLES = _table("examples.parquet", "at", text="example question gold")
+EXAMPLES = _table("examples.parquet", "at", text="example question gold kind")
 STORIES = _table("deliberations.parquet", "arm replicate at", text="story")
 TABLES = (ROWS, ATTEMPTS, EXAMPLES, STORIES)
 

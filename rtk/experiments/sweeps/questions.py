@@ -45,7 +45,8 @@ class Questions:
         name = str(example.get("id", None) or place)
         ids[name] = ids.get(name, 0) + 1
         name = name if ids[name] == 1 else f"{name} ({ids[name]})"
-        return {"example": name, "question": question_of(example), "gold": said(gold_of(example, self.answer_field))}
+        gold, kind = said(gold_of(example, self.answer_field)), said(example.get("kind", None))
+        return {"example": name, "question": question_of(example), "gold": gold, "kind": kind}
 
 
 def questions(given: Any, metric: Metric | None, split: str) -> Questions:

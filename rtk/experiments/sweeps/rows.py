@@ -88,6 +88,7 @@ def row_of(asked: Asked, answered: Answered, lm: Any) -> dict[str, Any]:
         "correct": correct,
         "score": answered.score if answered.error is None else 0.0,
         "abstained": answered.error is None and answer is None,
+        "level": _level(answered.prediction),
         "confidence": _number(getattr(confidence, "value", None)),
         "calls": spent.calls,
         "consulted": spent.samples - spent.overdrawn,
@@ -115,6 +116,17 @@ def _seconds(prediction: Any, charged: Mapping[Address, Cost]) -> float:
     """The longest path of its asks; of a program that does not say, all of them one after the other."""
     known = _evidence(prediction, "seconds")
     return math.fsum(cost.seconds for cost in charged.values()) if known is None else known
+
+
+HANDED_OVER = "handed over"
+
+
+def _level(prediction: Any) -> str | None:
+    """Whose answer it is, of a program that tries one level after the other; None of any other."""
+    if _evidence(prediction, "hand_over") is not None:
+        return HANDED_OVER
+    names = [one.name for one in _evidence(prediction, "route") or () if one.accepted]
+    return names[-1] if names else None
 
 
 def _evidence(prediction: Any, name: str) -> Any:
