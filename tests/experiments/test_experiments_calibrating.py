@@ -36,6 +36,18 @@ def test_a_vote_of_one_is_sure_and_often_wrong():
     assert errors.loc["samples=1", "low"] > errors.loc["samples=1", "chance"]
 
 
+def test_it_says_whether_confidence_tells_right_from_wrong():
+    """A vote that agrees where it is right sorts answers; a vote of 1, which is always as sure, is called blind."""
+    random = np.random.default_rng(0)
+    wrong = lambda ease: "1" if random.random() < ease else str(random.integers(2, 6))  # noqa: E731
+    found = calibration(records([[wrong(ease) for _ in range(8)] for ease in np.linspace(0, 1, 60)], settings=[1, 8]))
+    assert found.discriminations["samples=8"].informative
+    assert found.discriminations["samples=8"].area.low > 0.5
+    assert found.discriminations["samples=1"].p == 1.0
+    assert "No surer where it is right, beyond chance: samples=1." in repr(found)
+    assert found.errors()["auroc"].tolist()[0] == 0.5
+
+
 def test_settings_without_confidence_are_named():
     """Beside those that have one; where none has it is refused."""
     with scripted():

@@ -16,7 +16,7 @@ from IPython.core.formatters import DisplayFormatter
 
 import rtk
 from rtk import answers, budget, deliberation, errors, events, experiments, samples, statistics, strategies, testing
-from rtk.experiments import Demo, Optimized, Policy, Section, Tried, read_program
+from rtk.experiments import Demo, Optimized, Policy, Route, Routes, Section, Tried, read_program
 from rtk.models import Ping, doctor
 
 PLACE = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
@@ -119,6 +119,7 @@ def values():
         "Claim": answers.check_arithmetic("2 + 2 = 5")[0],
         "Estimate": statistics.proportion(3, 4),
         "Power": rtk.power(0.1),
+        "Discrimination": statistics.auroc([0.5, 0.9], [False, True]),
         "Calibration": statistics.calibration([0.5, 0.9], [True, False], bins=2),
         "BudgetSpent": rtk.BudgetSpent("samples", limit),
         "NotRecorded": rtk.NotRecorded("sample 3 is not recorded", mend="mode='auto' draws it"),
@@ -142,6 +143,7 @@ def programs():
     nothing = strategies.Candidate(1, abstention=answers.Abstention("empty"), addresses=places)
     tree = rtk.TreeOfThoughts(task.signature, check=task.check, depth=task.depth)
     return {
+        "Retriever": rtk.Retriever([("Where is it?", "Here."), ("Where is it?", "Here.")]),
         "Task": task,
         "judged task": rtk.tasks.load("brainstorm", size=2).judged_by(agreed),
         "own task": rtk.Task.from_frame([{"question": f"{n}?", "answer": n} for n in range(20)], name="own"),
@@ -205,6 +207,8 @@ def studies(folder):
     tried, about = Tried(vote, 0.5, 4), {"name": "sums"}
     interrupted = Optimized(vote, vote, None, rtk.Spent(), 0.0, [tried], "interrupted", "SIMBA", {}, about)
     both = swept(folder, {"before": chain, "after": vote})
+    share = statistics.proportion(3, 4)
+    route = Route("cascade", "easy", "faq", 3, share, share, 0.0, 1.5, 20.0, None)
     return {
         "Results": found,
         "Records": found.task,
@@ -219,6 +223,8 @@ def studies(folder):
         "Curve": found.curve(),
         "Replayed": found.replay(samples=[2, 4], stop=[None, "beta"]),
         "Policy": Policy(8, stop="beta"),
+        "Route": route,
+        "Routes": Routes((route,), found.task),
         "Difficulty": found.by_difficulty(),
         "Reliability": found.calibration(),
         "Failures": found.failures(),

@@ -1,4 +1,4 @@
-"""Calibration: whether a setting is right as often as its confidence says."""
+"""Calibration: whether a setting is right as often as its confidence says, and surer where it is right."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from rtk.errors import RTKError
 from rtk.experiments.analysis.grades import graded
 from rtk.experiments.analysis.lines import RING, drawn, framed, panel, told_apart
-from rtk.experiments.analysis.telling import share
+from rtk.experiments.analysis.telling import chance, share, some
 from rtk.experiments.analysis.telling import span as interval
 from rtk.experiments.figures import Figure
 from rtk.experiments.records.records import Card, Records
 from rtk.experiments.tables import text_table
-from rtk.statistics import Calibration
+from rtk.statistics import Calibration, Discrimination, auroc
 from rtk.statistics import calibration as calibrated
 
 
@@ -25,11 +25,13 @@ class Reliability(Figure):
 
     Attributes:
         calibrations: by setting; see `rtk.statistics.calibration`.
+        discriminations: by setting, whether confidence tells right answers from wrong ones; see `rtk.statistics.auroc`.
         without: settings none of whose answers has a confidence.
         task: which questions.
     """
 
     calibrations: dict[str, Calibration]
+    discriminations: dict[str, Discrimination]
     without: tuple[str, ...]
     task: Card
 
@@ -54,12 +56,14 @@ class Reliability(Figure):
         """The calibration errors as a pandas frame.
 
         For each setting `ece` (expected calibration error, as everybody reports it) with `low` and `high`, `debiased`
-        (less what chance adds to it), `chance` (what perfect confidence would show), `answers`, and `unsaid`: answers
-        without a confidence, such as abstentions and errors, which are in no bin.
+        (less what chance adds to it), `chance` (what perfect confidence would show), `auroc` (how often the better of
+        two answers is the surer one) with `auroc_p`, `answers`, and `unsaid`: answers without a confidence, such as
+        abstentions and errors, which are in no bin.
         """
         return framed([
             {"setting": setting, "ece": found.ece.value, "low": found.ece.low, "high": found.ece.high,
-             "debiased": found.debiased, "chance": found.chance, "answers": sum(one.size for one in found.bins),
+             "debiased": found.debiased, "chance": found.chance, "auroc": self.discriminations[setting].area.value,
+             "auroc_p": self.discriminations[setting].p, "answers": sum(one.size for one in found.bins),
              "unsaid": found.unsaid}
             for setting, found in self.calibrations.items()
         ])  # fmt: skip
@@ -106,12 +110,17 @@ class Reliability(Figure):
                 "setting": setting,
                 "calibration error": _cell(found),
                 "by chance alone": share(found.chance),
+                "AUROC": _area(self.discriminations[setting]),
+                "p": chance(self.discriminations[setting].p),
                 "answers": f"{sum(one.size for one in found.bins):,}",
                 "without confidence": f"{found.unsaid:,}",
             }
             for setting, found in self.calibrations.items()
         ]
         told = "An error near that of chance alone is none that these questions could tell from noise."
+        blind = [setting for setting, one in self.discriminations.items() if not one.informative]
+        if blind:
+            told += f"\nNo surer where it is right, beyond chance: {some(blind)}. Nothing should be decided by that."
         more = [f"No answer has a confidence: {', '.join(self.without)}."] if self.without else []
         return "\n".join([self._heading(), text_table(cells), told, *more])
 
@@ -135,11 +144,17 @@ def calibration(records: Records, bins: int = 10) -> Reliability:
         raise RTKError(
             "no answer of this sweep has a confidence", mend="sweep a program that votes, such as rtk.SelfConsistency"
         )
-    found = {}
+    found, sorts = {}, {}
     for setting in (one for one in settings if one in set(known)):
         own = rows[rows["setting"] == setting]
         found[setting] = calibrated(own["confidence"], own["value"], bins, clusters=own["example"])
-    return Reliability(found, tuple(one for one in settings if one not in found), records.task)
+        means = own.groupby("example", sort=False)[["confidence", "value"]].mean()  # replicates are one question
+        sorts[setting] = auroc(means["confidence"], means["value"])
+    return Reliability(found, sorts, tuple(one for one in settings if one not in found), records.task)
+
+
+def _area(found: Discrimination) -> str:
+    return f"{share(found.area.value)} {interval(found.area)}"
 
 
 def _cell(found: Calibration) -> str:
