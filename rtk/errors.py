@@ -19,7 +19,8 @@ Ground floor: imports nothing of rtk.
     ├── StrategyError         a strategy used in a way it cannot work
     │   └── LoopError         a sync call on rtk's own event loop
     ├── AnswerError           an answer or a vote that makes no sense as asked for
-    └── TaskError             an unknown task, a level out of range, a bad row
+    ├── TaskError             an unknown task, a level out of range, a bad row
+    └── RetrievalError        a source that holds no passages, or a search that cannot be
 
 `BudgetSpent` and `NotRecorded` stand apart: they derive from `BaseException`, because DSPy's optimizers and `Evaluate`
 swallow every `Exception`. A spent budget is turned into a best-so-far prediction at rtk's own entry points; what a
@@ -130,6 +131,10 @@ class AnswerError(RTKError):
 
 class TaskError(RTKError):
     """An unknown task, a level out of range, or a row that cannot be read."""
+
+
+class RetrievalError(RTKError):
+    """A source of passages that cannot be read or holds none, or a search that cannot be as asked for."""
 
 
 class BudgetSpent(BaseException):

@@ -82,9 +82,10 @@ def test_every_dependency_is_pinned_in_ci():
 def test_declared_dependencies_are_the_imported_ones():
     """rtk depends on what it imports, and imports what it depends on."""
     imported = {found.imported.split(".")[0] for path in house.sources() for found in house.imports(path)}
-    modules = {"dspy-ai": "dspy", "ipython": "IPython", "vl-convert-python": "vl_convert"}
+    modules = {"dspy-ai": "dspy", "ipython": "IPython", "pystemmer": "Stemmer", "vl-convert-python": "vl_convert"}
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["hub"], *extras["local"], *extras["notebook"]]
+    named = ("embeddings", "hub", "local", "notebook")
+    declared = [*PROJECT["dependencies"], *(each for extra in named for each in extras[extra])]
     names = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in declared} - {"jupyterlab"}  # started, not imported
     expected = {modules.get(name, name).replace("-", "_") for name in names}
     assert imported - sys.stdlib_module_names - {"rtk"} == expected
