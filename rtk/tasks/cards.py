@@ -54,6 +54,7 @@ def card(task: Task) -> Markup:
         "answer": f"{task.answer_field}: {task.answer_type}",
         "scored by": repr(task.judge) if task.judge is not None else _scorer(task),
         "checker": "none" if task.check is None else name_of(task.check),
+        "passages": f"{len(task.passages):,}" if task.passages else "",
         "reports": task.reports,
         "fingerprint": task.fingerprint[:16],
         "left out": told(task.dropped),

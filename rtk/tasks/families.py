@@ -19,10 +19,11 @@ Inputs = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """A solution written out: the reasoning in plain steps and what it arrives at."""
+    """A solution written out: the reasoning in plain steps, what it arrives at, and passages that it rests on."""
 
     reasoning: str
     answer: str
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Family:
         thoughts: inputs to the thoughts of a right solution, where they are not the items of the gold answer.
         judge: what is asked of a judge, where there is no gold answer.
         kept: (inputs, answer) to the share of what the question demands that the answer keeps, for judged answers.
+        silent: example to whether no answer is the right one, where some questions have none; `agrees` then tells
+            whether a text is no answer either.
+        passages: what is known in writing, as `Task.passages` has it.
+        sizes: how many questions each split has, where they are fixed; None where they are made when asked for.
     """
 
     name: str
@@ -67,3 +72,6 @@ class Family:
     thoughts: Callable[[Inputs], list[str]] | None = None
     judge: Judge | None = None
     kept: Callable[[Inputs, Any], float] | None = None
+    silent: Callable[[Any], bool] | None = None
+    passages: Callable[[], tuple[Mapping[str, str], ...]] | None = None
+    sizes: Callable[[], Mapping[str, int]] | None = None

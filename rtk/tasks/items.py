@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -23,12 +23,16 @@ class Item:
         inputs: input field names to values.
         answer: the gold answer; None where a question has many right answers and only a scorer.
         key: what makes two questions the same puzzle, such as the clues in any order.
+        besides: what an example carries that is neither an input nor the answer.
+        split: the split it belongs to, where the hash of its key does not decide.
     """
 
     index: int
     inputs: Mapping[str, str]
     answer: Any
     key: str
+    besides: Mapping[str, Any] = field(default_factory=dict)
+    split: str | None = None
 
 
 def split_of(key: str) -> str:
@@ -59,7 +63,7 @@ def collect(draw: Callable[[int], Item | None], wanted: Mapping[str, int], name:
         item = draw(index) if index - last < PATIENCE else None
         if item is None:
             break
-        split = split_of(item.key)
+        split = item.split or split_of(item.key)
         if item.key not in seen and len(found[split]) < wanted[split]:
             seen.add(item.key)
             found[split].append(item)

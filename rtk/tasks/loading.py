@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from os import PathLike, fspath
 from typing import Any
@@ -18,9 +19,11 @@ from rtk.tasks.game24 import GAME24
 from rtk.tasks.hidden_sequence import HIDDEN_SEQUENCE
 from rtk.tasks.items import Item, collect
 from rtk.tasks.sources import kind_of_file
+from rtk.tasks.support import SUPPORT
 from rtk.tasks.task import Task
 
-OWN = {one.name: [one] for one in (ARITHMETIC, BRAINSTORM, GAME24)} | {"hidden_sequence": [HIDDEN_SEQUENCE, AMBIGUOUS]}
+OWN = {one.name: [one] for one in (ARITHMETIC, BRAINSTORM, GAME24, SUPPORT)}
+OWN["hidden_sequence"] = [HIDDEN_SEQUENCE, AMBIGUOUS]
 SIZE = 100
 TRAIN_SIZE = 40
 LEAST_DEV_SIZE = 10
@@ -40,10 +43,13 @@ def load(
     and the three splits never share a question, whatever their seeds and sizes. An item's `id` is
     `name/level/seed/index`.
 
+    The questions of `"support"` are fixed: without a `size` it has all of them, and a seed says their order alone.
+
     Args:
-        name: one of `rtk.tasks.names()`: `"hidden_sequence"`, `"arithmetic"`, `"game24"`, `"brainstorm"`, or a
-            reasoning-gym data set. Or the path of a table of questions: `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet`.
-        size: number of test questions, at least 1; 100 by default, and all that a table has.
+        name: one of `rtk.tasks.names()`: `"hidden_sequence"`, `"arithmetic"`, `"game24"`, `"brainstorm"`,
+            `"support"`, or a reasoning-gym data set. Or the path of a table of questions: `.csv`, `.tsv`, `.jsonl`,
+            `.json`, `.parquet`.
+        size: number of test questions, at least 1; 100 by default, and all that there are in a table or fixed.
         seed: which draw of questions.
         level: difficulty; without it the task's usual one. See the task's own documentation.
         **table: for a table: the options of `rtk.Task.from_frame`, such as `question="problem"`.
@@ -60,11 +66,7 @@ def load(
     family = _family(name, level)
     if level is None:
         level = family.level
-    size = SIZE if size is None else size
-    if size < 1:
-        raise TaskError(f"a task of size {size} asks nothing", mend="pass a size of 1 or more")
-    wanted = {"train": TRAIN_SIZE, "dev": max(LEAST_DEV_SIZE, size // 2), "test": size}
-    found = collect(lambda index: family.draw(level, seed, index), wanted, f"{name} at level {level}")
+    found = collect(lambda index: family.draw(level, seed, index), _wanted(family, size), f"{name} at level {level}")
     examples = {split: [_example(item, name, level, seed) for item in items] for split, items in found.items()}
     return Task(
         name=name,
@@ -81,8 +83,22 @@ def load(
         answer_type=family.answer_type,
         separator=family.separator,
         judge=family.judge,
+        passages=family.passages() if family.passages is not None else (),
         _family=family,
     )
+
+
+def _wanted(family: Family, size: int | None) -> Mapping[str, int]:
+    """How many questions of each split."""
+    there = None if family.sizes is None else family.sizes()
+    if size is None:
+        if there is not None:
+            return there
+        size = SIZE
+    if size < 1:
+        raise TaskError(f"a task of size {size} asks nothing", mend="pass a size of 1 or more")
+    train = TRAIN_SIZE if there is None else min(TRAIN_SIZE, there["train"])
+    return {"train": train, "dev": max(LEAST_DEV_SIZE, size // 2), "test": size}
 
 
 def _family(name: str, level: int | None) -> Family:
@@ -99,7 +115,7 @@ def _family(name: str, level: int | None) -> Family:
 
 def _example(item: Item, name: str, level: int, seed: int) -> dspy.Example:
     address = f"{name}/{level}/{seed}/{item.index}"
-    return dspy.Example(**item.inputs, answer=item.answer, id=address).with_inputs(*item.inputs)
+    return dspy.Example(**item.inputs, answer=item.answer, **item.besides, id=address).with_inputs(*item.inputs)
 
 
 def _from_gym(name: str) -> Family:

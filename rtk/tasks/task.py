@@ -51,6 +51,8 @@ class Task(Tabled):
             decides.
         dropped: what was wrong with the rows that were left out of a table, by row and column.
         repeated: rows of a table that ask, with the same answer, what an earlier one asks; they count once.
+        passages: what is known in writing, pairs with `id`, `question` and `answer`, as `rtk.Retriever` takes them;
+            empty where a task has none.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Task(Tabled):
     judge: Judge | None = None
     dropped: tuple[Flaw, ...] = ()
     repeated: tuple[Flaw, ...] = ()
+    passages: tuple[Mapping[str, str], ...] = ()
     _family: Family | None = field(default=None)
 
     # --- what it is ---
@@ -108,7 +111,9 @@ class Task(Tabled):
         """What decides a score."""
         family = self._family
         scorer = None if family is None else family.agrees or family.kept
+        known = {"passages": [dict(passage) for passage in self.passages]} if self.passages else {}
         return {
+            **known,
             "answer_field": self.answer_field,
             "answer_type": self.answer_type,
             "comparer": self.comparer if isinstance(self.comparer, str) else name_of(self.comparer),
@@ -119,7 +124,16 @@ class Task(Tabled):
     def _items(self, splits: Iterable[str]) -> Iterable[list[Any]]:
         for split in splits:
             for example in getattr(self, split):
-                yield [split, example.id, example.inputs().toDict(), example.get(self.answer_field, None)]
+                inputs = example.inputs().toDict()
+                besides = self._besides(example)
+                yield [split, example.id, inputs, example.get(self.answer_field, None), *([besides] if besides else [])]
+
+    def _besides(self, example: dspy.Example) -> dict[str, Any]:
+        """What a scorer of rtk's own reads of an example beyond its answer."""
+        if self._family is None:
+            return {}
+        known = {*example.inputs().keys(), self.answer_field, "id"}
+        return {name: value for name, value in example.items() if name not in known}
 
     # --- scoring ---
 
@@ -129,7 +143,8 @@ class Task(Tabled):
         """Whether a prediction's answer is right, in the shape that DSPy's `Evaluate` and optimizers call.
 
         Where answers are judged it is the judge's score, from 0.0 to 1.0. No answer (None, empty, an empty
-        prediction) is wrong, or 0.0. The last three arguments are DSPy's and change nothing.
+        prediction) is wrong, or 0.0; where the task has questions that nothing answers (`"support"`), it is right for
+        those. The last three arguments are DSPy's and change nothing.
 
         Raises:
             TaskError: the prediction has outputs, but none of the task's answer field; the example has no gold answer
@@ -137,7 +152,7 @@ class Task(Tabled):
         """
         answer = _answer_of(pred, self.answer_field)
         if answer is None or (isinstance(answer, str) and not answer.strip()):
-            return False if self.judge is None else 0.0
+            return self._silent(example) if self.judge is None else 0.0
         if self.judge is not None:
             return self._judged(self.judge, example.inputs().toDict(), answer)
         if self._family is not None and self._family.agrees is not None:
@@ -149,6 +164,10 @@ class Task(Tabled):
                 mend="score with the task's own examples; a table without answers is judged: answer=None",
             )
         return bool(equal(answer, gold, comparer=self.comparer))
+
+    def _silent(self, example: Any) -> bool:
+        """Whether no answer is the right one."""
+        return self._family is not None and self._family.silent is not None and self._family.silent(example)
 
     def _judged(self, judge: Judge, inputs: dict[str, Any], answer: Any) -> float:
         score = judge.score(inputs, self.answer_field, answer)
@@ -183,7 +202,8 @@ class Task(Tabled):
     def demos(self, k: int) -> list[dspy.Example]:
         """The first `k` training questions with worked `reasoning` and answer, for a predictor's `demos`.
 
-        The reasoning is written by the generator's own solver from the question alone.
+        The reasoning is written by the generator's own solver from the question alone; that of `"support"` by hand,
+        with the passages that it rests on as a further input, `context`.
 
         Raises:
             TaskError: the task has no solver that writes, or fewer than `k` training questions.
@@ -255,9 +275,9 @@ class Task(Tabled):
         return example[self.answer_field].split(", ")
 
     def _worked(self, example: dspy.Example, worked: Any) -> dspy.Example:
-        inputs = example.inputs()
+        inputs = {**example.inputs(), **({"context": list(worked.context)} if worked.context else {})}
         fields = {**inputs, "reasoning": worked.reasoning, self.answer_field: worked.answer}
-        return dspy.Example(**fields).with_inputs(*inputs.keys())
+        return dspy.Example(**fields).with_inputs(*inputs)
 
     def _first(self, k: int) -> list[dspy.Example]:
         if not 0 <= k <= len(self.train):

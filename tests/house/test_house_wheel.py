@@ -52,9 +52,10 @@ def test_shipped_folders_lie_inside_the_package(checkout, packed, folder):
 
 
 def test_all_of_the_package_is_packed(checkout, packed):
-    """Every module of rtk is in the wheel."""
-    modules = {path.relative_to(checkout).as_posix() for path in (checkout / "rtk").rglob("*.py")}
-    assert sorted(modules - packed) == []
+    """Every module of rtk and the data beside it are in the wheel."""
+    files = {path.relative_to(checkout).as_posix() for path in (checkout / "rtk").rglob("*") if path.is_file()}
+    assert sorted(files - packed) == []
+    assert any(name.endswith(".jsonl") for name in files)
 
 
 def test_no_samples_are_packed(packed):
