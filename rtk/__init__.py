@@ -6,6 +6,7 @@ The map of the house, from the ground up; a room imports lower floors only.
     answers, statistics         text to answer to vote; numbers to estimates with intervals
     budget, store, deliberation what may be spent; samples on disk and in recordings; what happened on the way
     models, tasks               `LM` and the ways to a model; questions with metrics and checkers
+    retrieval                   passages for a question, of a list, a table or a folder of texts
     strategies                  chain of thought, self-consistency, best of N, tree of thoughts, and your own
     experiments                 programs measured on tasks, compared and drawn
     widgets, cli, testing       controls in a notebook; the command line; a scripted model server and `play`
@@ -26,19 +27,25 @@ if TYPE_CHECKING:
     from rtk.events import watch
     from rtk.experiments import Results, asweep, optimize, sweep
     from rtk.models import LM, Endpoint, LinesAdapter, TextAdapter
+    from rtk.retrieval import Retriever
     from rtk.samples import replicate
     from rtk.statistics import power
     from rtk.store import Recording, SampleStore, recording
     from rtk.strategies import (
+        AdaptiveEffort,
         BestOfN,
+        Cascade,
         ChainOfThought,
         Inputs,
         Outcome,
         Prediction,
         SelfConsistency,
+        SelfRefine,
         Setting,
         Strategy,
         TreeOfThoughts,
+        aallocate,
+        allocate,
         ask,
     )
     from rtk.tasks import Task
@@ -48,9 +55,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LM",
+    "AdaptiveEffort",
     "BestOfN",
     "Budget",
     "BudgetSpent",
+    "Cascade",
     "ChainOfThought",
     "Deliberation",
     "Endpoint",
@@ -63,15 +72,19 @@ __all__ = [
     "RTKError",
     "Recording",
     "Results",
+    "Retriever",
     "SampleError",
     "SampleStore",
     "SelfConsistency",
+    "SelfRefine",
     "Setting",
     "Spent",
     "Strategy",
     "Task",
     "TextAdapter",
     "TreeOfThoughts",
+    "aallocate",
+    "allocate",
     "answers",
     "ask",
     "asweep",
@@ -105,19 +118,25 @@ _NAMES = {
     "rtk.events": ("watch",),
     "rtk.experiments": ("Results", "asweep", "optimize", "sweep"),
     "rtk.models": ("LM", "Endpoint", "LinesAdapter", "TextAdapter"),
+    "rtk.retrieval": ("Retriever",),
     "rtk.samples": ("replicate",),
     "rtk.statistics": ("power",),
     "rtk.store": ("Recording", "SampleStore", "recording"),
     "rtk.strategies": (
+        "AdaptiveEffort",
         "BestOfN",
+        "Cascade",
         "ChainOfThought",
         "Inputs",
         "Outcome",
         "Prediction",
         "SelfConsistency",
+        "SelfRefine",
         "Setting",
         "Strategy",
         "TreeOfThoughts",
+        "aallocate",
+        "allocate",
         "ask",
     ),
     "rtk.tasks": ("Task",),

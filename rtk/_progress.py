@@ -1,4 +1,8 @@
-"""How far a run is: a bar in a terminal, a line in a notebook that is written over, and nothing anywhere else."""
+"""How far a run is: a bar in a terminal, a line in a notebook that is written over, and nothing anywhere else.
+
+Ground: imports `_html` only.
+Knows no experiment and no model.
+"""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ Floor 1: pure; imports the ground only.
 Knows no model, no task and no prediction.
 """
 
+from rtk.answers.calculator import calculate
 from rtk.answers.checks import Check, Checker
 from rtk.answers.claims import Claim, check_arithmetic
 from rtk.answers.equality import Comparer, canonical, equal, text_of
 from rtk.answers.extraction import answer_fields, extract
 from rtk.answers.field_votes import FieldsVote, vote_fields
 from rtk.answers.numbers import read_number
+from rtk.answers.prospects import Prospect, prospect
 from rtk.answers.similarity import medoid, similarity
 from rtk.answers.steps import steps, thinking
 from rtk.answers.stopping import StoppingRule, stopping
@@ -23,14 +25,17 @@ __all__ = [
     "Cluster",
     "Comparer",
     "FieldsVote",
+    "Prospect",
     "StoppingRule",
     "Vote",
     "answer_fields",
+    "calculate",
     "canonical",
     "check_arithmetic",
     "equal",
     "extract",
     "medoid",
+    "prospect",
     "read_number",
     "similarity",
     "steps",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtk._html import Markup, element
@@ -31,6 +31,7 @@ class Calibrated:
         unit: of both costs, such as `"samples"` or `"tokens"`.
         discrimination: by level or rung, how well its confidence tells right from wrong.
         stopped: the unit of the budget that ended it before all questions were asked; None otherwise.
+        rates: further shares of the questions by name, cross-fitted likewise, such as those handed over.
     """
 
     learned: Mapping[str, Any]
@@ -45,6 +46,7 @@ class Calibrated:
     unit: str
     discrimination: Mapping[str, Discrimination]
     stopped: str | None = None
+    rates: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def share(self) -> float | None:
@@ -55,6 +57,7 @@ class Calibrated:
         share = "" if self.share is None else f", {self.share:.2f} of all effort's {self.full_cost:,.1f}"
         learned = {name: str(value) for name, value in self.learned.items()}
         told = {f"confidence of {name}": str(one) for name, one in self.discrimination.items()}
+        told |= {name: str(one) for name, one in self.rates.items()}
         ended = {} if self.stopped is None else {"stopped": f"the budget of {self.stopped} ended first"}
         return {
             **learned,

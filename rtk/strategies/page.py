@@ -26,10 +26,13 @@ def page(fields: Mapping[str, Any], about: Mapping[str, Any]) -> Markup:
     return element(
         "div",
         *(_answer(name, fields[name]) for name in answers),
+        _drawn(about.get("hand_over")),
         _stopped(about.get("stopped")),
+        _line("explanation", _text(said)) if (said := about.get("explanation")) else None,
         _sure(about.get("confidence")),
         _line("margin", None if vote is None else f"{vote.margin:.2f}"),
         _votes(vote) if vote is not None else _abstained(about.get("abstentions") or {}),
+        _drawn(about.get("route")),
         _line("spent", _cost(about.get("spent"))),
         *(_folded(name, _text(fields[name])) for name in fields if name not in answers),
         _told(about.get("deliberation")),
@@ -41,6 +44,11 @@ def page(fields: Mapping[str, Any], about: Mapping[str, Any]) -> Markup:
 def _line(name: str, *said: object) -> Markup | None:
     """A line with its name before it; none where there is nothing to say."""
     return None if said == (None,) else element("div", element("small", name), " ", *said)
+
+
+def _drawn(evidence: Any) -> Markup | None:
+    """Evidence that draws itself: a route, a hand-over."""
+    return Markup(evidence._repr_html_()) if hasattr(evidence, "_repr_html_") else None
 
 
 def _folded(name: str, said: Markup) -> Markup:

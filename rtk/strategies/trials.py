@@ -10,7 +10,7 @@ import dspy
 
 from rtk._progress import Display, Progress, reporting
 from rtk.answers import answer_fields, equal
-from rtk.budget import Budget, Spent
+from rtk.budget import Budget, Spent, current_budgets
 from rtk.deliberation import Step
 from rtk.errors import StrategyError
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
@@ -20,6 +20,8 @@ from rtk.tasks import Task
 
 Metric = Callable[[dspy.Example, Any], Any]
 """`(example, prediction) -> score`, a bool or a number from 0 to 1, as DSPy's `Evaluate` calls it."""
+
+TOGETHER = 8  # questions at a time under a limit: where it ends, most of those that were begun are whole
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,15 @@ class _Run(Strategy):
         self._got: list[Candidates] = []
 
     def flow(self, **inputs: Any) -> Flow:
-        """One list of asks."""
+        """A list of asks; under a limit, some after the others."""
         self._display.begin()
         yield Outcome(dspy.Prediction(), deliberation=Step("route", "trials"))
         asks = [ask(self.program, one.inputs().toDict(), each=self._tick) for one in self.examples]
-        self._got += yield asks
+        size = TOGETHER if any(budget.limits for budget in current_budgets()) else len(asks)
+        for start in range(0, len(asks), size):
+            self._got += yield asks[start : start + size]
+            if any(got.cut is not None for got in self._got):
+                break
         return Outcome(dspy.Prediction(), deliberation=Step("route", "trials"))
 
     def _tick(self, candidate: Candidate) -> Flow:

@@ -8,14 +8,18 @@ from running import run
 
 COMMANDS = (
     "adaptive_stop",
+    "allocate",
+    "cascade",
     "claims",
     "draw_rate",
+    "effort",
     "embedded_rate",
     "import_time",
     "interval_coverage",
     "optimize",
     "overhead",
     "replay_rate",
+    "self_refine",
     "sweep_cost",
     "top_up",
     "torture",
@@ -127,6 +131,19 @@ def test_stopping_is_measured_end_to_end(tmp_path):
     assert "✓ live, 64 at once" in told
 
 
+@pytest.mark.slow
+def test_allocating_is_measured_end_to_end(tmp_path):
+    """A small run: nobody spends more than there is, and nothing beats the oracle, which knows the answers."""
+    file = tmp_path / "figures.json"
+    told = run("allocate", "--quick", "--json", str(file))
+    worlds = json.loads(file.read_text())["figures"]
+    assert set(worlds) == {"made up", "long tail", "half hopeless", "close"}
+    for of in worlds.values():
+        assert set(of) == {"uniform", "allocate", "margin", "beta", "oracle"}
+        assert all(sum(of[name][each]) <= sum(of["oracle"][each]) for name in of for each in of["oracle"])
+    assert "allocate − uniform" in told
+
+
 def test_what_an_lm_was_asked_is_asked_bare_once():
     """Requests that are the same are one draw of all their samples; what was asked side by side is a round."""
     import overhead
@@ -168,3 +185,33 @@ def test_overhead_is_measured_end_to_end(tmp_path):
     assert figures["predict"]["samples"] == [1.0]
     assert figures["vote-8-beta"]["samples"][0] > 1
     assert "rtk.TreeOfThoughts, dfs: CPU above bare" in told
+
+
+def test_what_teaches_a_critic_is_one_miscalculation():
+    """A result is wrong, what follows rests on it, and the demonstrations are the prompts of runs that mended it."""
+    import dspy
+    import self_refine
+
+    import rtk
+
+    worked = dspy.Example(reasoning="7 + 4 = 11. 11 × 8 = 88.", answer="88")
+    wrong = self_refine.miscalculated(worked, 0, 1)
+    assert wrong == {"reasoning": "7 + 4 = 12. 12 × 8 = 96.", "answer": "96"}
+    task = rtk.tasks.load("hidden_sequence", size=2)
+    program = self_refine.programs(task, 2)["refine, critique"]
+    assert [demo.passes for demo in program.critic.demos] == [False, True, False, True]
+    assert all(" is wrong: " in demo.finding for demo in program.revise.demos)
+
+
+@pytest.mark.slow
+def test_effort_is_measured_end_to_end(tmp_path):
+    """A small run: what is learned costs less than all effort, and the oracle is right where all samples are."""
+    file = tmp_path / "figures.json"
+    told = run("effort", "--quick", "--json", str(file))
+    found = json.loads(file.read_text())["figures"]
+    assert set(found) == {"mixed", "alike", "all"}
+    for of in found.values():
+        assert sum(of["effort, within 4"]["samples"]) < 12 * len(of["beta"]["samples"])
+        assert sum(of["oracle"]["samples"]) <= min(sum(of[name]["samples"]) for name in ("beta", "window", "horizon"))
+        assert of["oracle"]["scores"] == pytest.approx(of["window"]["scores"], abs=0.5)
+    assert "all: within 1 point, samples × beta's" in told

@@ -60,6 +60,20 @@ def test_answers_of_no_level_are_counted_as_such():
     assert {one.level: one.answers for one in found} == {"faq": 2, "no level": 2, "all": 4}
 
 
+def test_a_setting_without_levels_is_one_row():
+    """Beside a cascade, a program without levels is in the table with all of its answers."""
+    levels, every = ["faq", "deep"], [None, None]
+    both = [Arm("cascade", "Cascade", "m"), Arm("always deep", "SelfConsistency", "m")]
+    rows = [
+        {**answered(arm, 0, at, 1, True, 1.0), "level": level}
+        for arm, names in enumerate((levels, every))
+        for at, level in enumerate(names)
+    ]
+    examples = [{"example": f"q{at}", "question": "?", "gold": "1"} for at in range(2)]
+    found = routes(Records.of(Card("support", "test", 2, "f" * 64), both, rows, examples))
+    assert [(one.setting, one.level) for one in found][-2:] == [("cascade", "all"), ("always deep", "all")]
+
+
 def test_a_sweep_without_levels_is_refused():
     """Where no program had levels the error says what to sweep."""
     with pytest.raises(RTKError, match="came from a level"):

@@ -116,6 +116,7 @@ def values():
         "Cluster": vote.clusters[0],
         "Abstention": answers.Abstention("empty"),
         "Check": short({}, "4"),
+        "Prospect": answers.prospect(vote, 4),
         "Claim": answers.check_arithmetic("2 + 2 = 5")[0],
         "Estimate": statistics.proportion(3, 4),
         "Power": rtk.power(0.1),
@@ -142,6 +143,12 @@ def programs():
     candidate = strategies.Candidate(0, pred, addresses=places, trace=[(vote, {}, pred)])
     nothing = strategies.Candidate(1, abstention=answers.Abstention("empty"), addresses=places)
     tree = rtk.TreeOfThoughts(task.signature, check=task.check, depth=task.depth)
+    levels = [rtk.Retriever([("Where is it?", "Here.")]), "calculator", vote]
+    handing = rtk.Cascade(levels, accept=0.9, hand_over=True)
+    handed = testing.play(handing, CHAINS, question="Why is it there?")
+    lead = {"after": {"2": [{"below": 0.8, "then": "3"}, {"then": "stop"}]}}
+    effort = rtk.AdaptiveEffort("question -> answer: int", 2, (3, tree), policy=lead)
+    climbed = testing.play(effort, CHAINS, question="?")
     return {
         "Retriever": rtk.Retriever([("Where is it?", "Here."), ("Where is it?", "Here.")]),
         "Task": task,
@@ -174,6 +181,19 @@ def programs():
         "a judge": rtk.BestOfN(Always(), reward_fn=dspy.Predict("question, answer -> score: float")),
         "TreeOfThoughts": tree,
         "own checker": rtk.TreeOfThoughts("question -> answer", check=short, depth=lambda inputs: 2, proposers=2),
+        "SelfRefine": rtk.SelfRefine("question -> answer", ["arithmetic", short], explain=True),
+        "explained": testing.play(rtk.SelfRefine("question -> answer", explain="plain"), CHAINS[:1], question="?"),
+        "AdaptiveEffort": effort,
+        "EffortPolicy": effort.plan,
+        "climbed": climbed,
+        "rungs": climbed.route,
+        "Rung": climbed.route[0],
+        "Cascade": handing,
+        "a tool": rtk.Cascade([agreed, Always()], signature="question, answered -> answer"),
+        "handed over": handed,
+        "HandOver": handed.hand_over,
+        "route": handed.route,
+        "Level": handed.route[0],
         "own": Twice(),
         "nested": rtk.SelfConsistency(Twice()),
         "AskFor": rtk.ask(tree, {"question": "?"}, samples=2),
@@ -200,6 +220,18 @@ def swept(folder, programs, over=None):
         return rtk.sweep(programs, examples, over, metric=lambda example, pred: pred.answer == example.answer)
 
 
+def allotted(folder):
+    """A budget over two questions, on samples that others drew."""
+    store = rtk.SampleStore(folder / "shared")
+    store.ingest(
+        [{"question": question, "text": f"Answer: {answer}"} for question in "ab" for answer in ("<b>4</b>", 5, 5)],
+        "openai/NAME",
+    )
+    with dspy.context(lm=rtk.LM("openai/NAME", store=store, **CONNECTION), adapter=rtk.TextAdapter()):
+        vote = rtk.SelfConsistency("question -> answer", samples=3)
+        return rtk.allocate(vote, [{"question": "a"}, {"question": "b"}, {"question": "b"}], 3, progress=None)
+
+
 def studies(folder):
     """Results of sweeps, and what can be asked of them."""
     vote, chain = rtk.SelfConsistency("question -> answer", samples=4), dspy.ChainOfThought("question -> answer")
@@ -224,6 +256,7 @@ def studies(folder):
         "Replayed": found.replay(samples=[2, 4], stop=[None, "beta"]),
         "Policy": Policy(8, stop="beta"),
         "Route": route,
+        "Allocated": allotted(folder),
         "Routes": Routes((route,), found.task),
         "Difficulty": found.by_difficulty(),
         "Reliability": found.calibration(),

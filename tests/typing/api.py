@@ -174,6 +174,21 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     best = rtk.BestOfN(tool, N=3, reward_fn=lambda inputs, pred: 0.5, threshold=0.9, fail_count=1, wave=2)
     rtk.BestOfN(task.signature, 4, task.check)
     rtk.BestOfN("question -> answer", reward_fn=dspy.Predict("question, answer -> score: float"))
+    refined = rtk.SelfRefine(task.signature, "critique", rounds=2, critic=dspy.Predict("attempt -> passes: bool"))
+    rtk.SelfRefine(tool, ["arithmetic", lambda inputs, pred: 0.5], threshold=0.9, comparer="numeric", explain="plain")
+    assert_type(refined(question="…").explanation, str | None)
+    effort = rtk.AdaptiveEffort(tool, 4, (8, 16, {"samples": 4}, refined), measure=lambda found: found.margin)
+    rtk.AdaptiveEffort(task.signature, probe=2, ladder=[4, 8], measure="lead", within=0.02, comparer="numeric",
+                       policy={"after": {"2": [{"below": 0.8, "then": "8"}, {"then": "stop"}]}})  # fmt: skip
+    if effort.plan is not None:
+        assert_type(effort.plan.fixed, str | None)
+    assert_type(effort.calibrate(task, within=0.02, cost="tokens", folds=4, seed=1, progress=None).why, str)
+    levels = {"faq": rtk.Retriever(["a text"]), "sums": "calculator", "direct": task.signature, "deep": refined}
+    cascade = rtk.Cascade(levels, signature=task.signature, accept={"faq": 0.7, "direct": False}, hand_over=True)
+    rtk.Cascade([task.signature, tool], accept=0.5, confidence={"direct": "logprob"})
+    assert_type(cascade.levels, dict[str, Any])
+    assert_type(cascade.calibrate(task.dev, metric=task.metric, within=0.02, wrong_accepts=0.05).why, str)
+    cascade.calibrate(task, cost="dollars", budget=rtk.Budget(samples=100), folds=4, seed=1, progress=None)
     verifiers(rtk.Endpoint("http://gpu-box:8000", model="reward", api="classify", question="question", api_key="key"))
     assert_type(best(question="…"), rtk.Prediction)
     reward: rtk.strategies.Reward = checked
@@ -191,6 +206,22 @@ def strategies(task: rtk.tasks.Task, tool: dspy.Module) -> None:
     assert_type(pred, rtk.Prediction)
     assert_type(pred.spent, rtk.Spent | None)
     print(pred.answer, pred.deliberation, pred.spent, pred.stopped, pred.confidence, pred.completions)
+
+
+async def allocations(vote: rtk.SelfConsistency, task: rtk.tasks.Task) -> None:
+    """One budget over many questions, and what comes of it."""
+    found = rtk.allocate(vote, task, rtk.Budget(tokens=9), least=2, most=16, wave=4, progress=None)
+    await rtk.aallocate(vote, [{"question": "…"}], 40)
+    assert_type(found.predictions, list[rtk.Prediction])
+    assert_type(found.samples, list[int])
+    assert_type(found.changes, list[float])
+    assert_type(found.spent, rtk.Spent)
+    assert_type(found.stopped, str | None)
+    print(found.short, found.unanswered, found.rows(), found.to_frame(), len(found), [one.vote for one in found])
+    print(found.accuracy().low, found.accuracy(task.metric).high, found.questions, found.least, found.most)
+    promised = rtk.answers.prospect(rtk.answers.vote(["a"]), 4)
+    assert_type(promised, rtk.answers.Prospect)
+    print(promised.gain, promised.ahead, promised.change)
 
 
 def estimates(vote: rtk.SelfConsistency, task: rtk.tasks.Task) -> None:
@@ -276,6 +307,7 @@ def answers(text: str) -> None:
     rtk.answers.vote(["1", "2"], rule="trimmed_mean", trim=0.1, exclude=("seed",))
     assert_type((rtk.answers.similarity("a", "b"), rtk.answers.medoid(["a", "b"])), tuple[float, int])
     rtk.answers.read_number("1/2")
+    assert_type(rtk.answers.calculate("What is 15% of 80?"), str | None)
     rule: rtk.answers.StoppingRule = rtk.answers.stopping("horizon", level=0.9)
     assert_type(rule(found, 8), int)
     print(found.winner, found.winner_index, found.share, found.margin, found.distribution, found.abstentions)
@@ -323,6 +355,25 @@ def testing(vote: rtk.SelfConsistency, plain: dspy.Module) -> None:
     assert_type(rtk.testing.play(vote, [fields, "no idea", TimeoutError()], question="…"), rtk.Prediction)
     rtk.testing.play(vote, lambda received: received.last, budget=rtk.Budget(calls=1), adapter=dspy.JSONAdapter())
     rtk.testing.play(plain, {"2+2": fields, "3+3": [fields, "?"]}, question="…")
+
+
+# --- retrieval ---
+
+
+def retrieval(folder: Path, embed: dspy.Embedder) -> None:
+    """Passages from all kinds of sources."""
+    retriever = rtk.Retriever([("Where is it?", "Here.")], k=5, language=None)
+    rtk.Retriever("faq.csv", question="asked", answer="said", search="hybrid", embed=embed)
+    rtk.Retriever(folder, words=80, search="embeddings", embed=lambda texts: [[1.0] for _ in texts])
+    rtk.Retriever(["a text"], text=None, embed="path/of/a/model")
+    rtk.Retriever(rtk.tasks.load("support").passages)
+    for found in retriever.search("Where?", 2, history=dspy.History(messages=[{"question": "What?"}])):
+        assert_type((found.id, found.text, found.source), tuple[str, str, str])
+        assert_type((found.question, found.answer), tuple[str | None, str | None])
+        assert_type((found.score, found.confidence), tuple[float, float])
+    for left in retriever.dropped:
+        assert_type((left.source, left.reason), tuple[str, str])
+    print(retriever(question="Where?", history=["What?"], k=1), len(retriever))
 
 
 # --- errors ---

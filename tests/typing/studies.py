@@ -1,5 +1,6 @@
 """Every public call of statistics, tasks and experiments, written once and only type-checked; see `api.py`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import assert_type
@@ -36,7 +37,7 @@ def statistics() -> None:
     assert_type(rtk.statistics.on_frontier([1, 2], [[0, 1], [1, 1]], draws=500, seed=1), list[float])
     calibrated: rtk.statistics.Calibration = rtk.statistics.calibration([0.5, None], [True, False], bins=5, mass=True)
     assert_type((calibrated.bins, calibrated.ece.high), tuple[tuple[rtk.statistics.Bin, ...], float])
-    sorts = rtk.statistics.auroc([0.5, None], [True, False], level=0.9)
+    sorts: rtk.statistics.Discrimination = rtk.statistics.auroc([0.5, None], [True, False], level=0.9)
     assert_type((sorts.area, sorts.p, sorts.informative), tuple[rtk.statistics.Estimate, float, bool])
     assert_type(rtk.statistics.bootstrap(lambda w: w.sum(axis=1), questions, draws=500), rtk.statistics.Estimate)
 
@@ -52,6 +53,7 @@ def tasks() -> rtk.tasks.Task:
     assert_type(task.metric(task.test[0], dspy.Prediction(answer="4")), bool | float)
     print(task.answer_type, task.comparer, task.reports, task.separator, task.fingerprint, task.fingerprint_of("test"))
     assert_type(task.concluding_demos(1), list[dspy.Example])
+    assert_type(rtk.tasks.load("support").passages, tuple[Mapping[str, str], ...])
     assert_type(task.demos(4) + task.partial_demos(2), list[dspy.Example])
     if task.check is not None and task.random_proposal is not None:
         proposal = task.random_proposal(task.test[0].inputs().toDict(), "", Random(0))
@@ -114,7 +116,8 @@ def replays(results: rtk.experiments.Results) -> None:
     came_from = results.routes(by_kind=False)
     assert_type(came_from, rtk.experiments.Routes)
     assert_type([one.share for one in came_from], list[rtk.statistics.Estimate])
-    print(came_from.rows(), came_from.to_frame())
+    each: list[rtk.experiments.Route] = list(came_from)
+    print(came_from.rows(), came_from.to_frame(), each[0].p95)
     assert_type(levels, rtk.experiments.Difficulty)
     assert_type(bins, rtk.experiments.Reliability)
     print(levels.accuracy, levels.left_out, bins.calibrations, bins.errors(), curve.rows(), levels.rows(), bins.rows())

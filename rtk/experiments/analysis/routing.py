@@ -136,10 +136,11 @@ def routes(records: Records, by_kind: bool = True) -> Routes:
 
 
 def _of(setting: str, kind: str | None, part: Any) -> list[Route]:
-    """A route for each level, the one that gives most answers first; then all of them."""
+    """A route for each level, the one that gives most answers first; then all of them, which is all where none has."""
     if part.empty:
         return []
     levels = list(part["level"].value_counts(sort=True).index)
+    levels = [] if levels == [NOBODY] else levels
     return [_route(setting, kind, level, part, part[part["level"] == level]) for level in levels] + [
         _route(setting, kind, ALL, part, part)
     ]
