@@ -25,11 +25,11 @@ _MONEY = re.compile(r"[$€£¥]")
 def calculate(question: str) -> str | None:
     """What a question comes to that is nothing but a calculation; None for any other.
 
-    Read are numbers, `+ - × / ^ ! %` and their words (`15% of 80`, `half of 12`, `the sum of 3 and 4`), with or without
-    "What is", "Calculate" and the like around them. Nothing is evaluated but this grammar, whose powers, factorials and
-    lengths are bounded. What could mean something else is None: amounts with units or of money, divisions that can be
-    read in two ways, and two bare numbers that touch a sign, such as `24/7` or `555-1234`, unless it is asked to
-    calculate them.
+    Read are numbers, `+ - × / ^ ** ! %` and their words (`15% of 80`, `half of 12`, `the sum of 3 and 4`), with or
+    without "What is", "Calculate" and the like around them. Nothing is evaluated but this grammar, whose powers,
+    factorials and lengths are bounded. What could mean something else is None: amounts with units or of money,
+    divisions that can be read in two ways, and two bare numbers that touch a sign, such as `24/7` or `555-1234`, unless
+    it is asked to calculate them.
 
     >>> calculate("What is 15% of 80?"), calculate("7 / 3 ="), calculate("What is the capital of France?")
     ('12', '2.333333333', None)
@@ -43,7 +43,7 @@ def calculate(question: str) -> str | None:
     rest = question.strip()[begun.end() :] if begun is not None else question.strip()
     ended = _END.search(rest)
     asked = rest[: ended.start()] if ended is not None else rest
-    found = tokens(flat(asked))
+    found = tokens(flat(asked.replace("**", "^")))
     if not found or len(asked) > LONGEST:
         return None
     try:

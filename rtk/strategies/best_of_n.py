@@ -17,7 +17,7 @@ from rtk.strategies.certainty import told_logprob
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
 from rtk.strategies.questions import chain_of
-from rtk.strategies.rewards import Rewarded, rewarded
+from rtk.strategies.rewards import TAKES, Rewarded, rewarded, uncopied
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.strategy import Strategy, no_answer, step_of, submodule
@@ -46,10 +46,11 @@ class BestOfN(Strategy):
         module: a DSPy signature, its text, or any `dspy.Module`.
         N: attempts; the most of them, with `threshold=`.
         reward_fn: `(inputs, prediction) -> float`, or an `rtk.answers.Check` such as `task.check` gives (its score, or
-            1 and 0), None where there is nothing to say; or a `dspy.Module`, a judge: it is asked with those of the
-            inputs and outputs that it has fields for, and its last output is the reward (a number, or true and false);
-            or an `rtk.Endpoint`, a reward model; or `"logprob"`, the mean log-probability of an attempt's tokens, in
-            nats (of a predictor; the model must give log-probabilities).
+            1 and 0), None where there is nothing to say; one whose second parameter is called `candidate` or `answer`,
+            as that of `task.check` is, is given the answer alone. Or a `dspy.Module`, a judge: it is asked with those
+            of the inputs and outputs that it has fields for, and its last output is the reward (a number, or true and
+            false); or an `rtk.Endpoint`, a reward model; or `"logprob"`, the mean log-probability of an attempt's
+            tokens, in nats (of a predictor; the model must give log-probabilities).
         threshold: a reward that is good enough; None for all N.
         fail_count: rewards that may fail before that is raised; by default all but one.
         wave: attempts that go out together where there is a threshold; 1 by default, which pays for none beyond it.
@@ -83,7 +84,7 @@ class BestOfN(Strategy):
         self.module = submodule(chain_of(module))
         self.judge: Any = submodule(reward_fn) if isinstance(reward_fn, dspy.Module) else None
         self.by_logprob = reward_fn == "logprob"
-        self.reward_fn: Any = lambda *seen: reward_fn(*seen)  # type: ignore - copies call the same one, uncopied
+        self.reward_fn: Any = uncopied(reward_fn)  # type: ignore[arg-type] - of others it is not asked
         if self.by_logprob and predictor_of(self.module) is None:
             raise StrategyError(
                 'reward_fn="logprob" scores a predictor\'s attempts, not the runs of a module',
@@ -147,7 +148,7 @@ class BestOfN(Strategy):
 
     def _mend_of(self, failed: Rewarded) -> str:
         if self.judge is None:
-            return "reward_fn takes (inputs, prediction), whatever the prediction, and returns a number"
+            return f"reward_fn {TAKES}, and returns a number"
         if failed.judged_by:
             return "give the judge a number as its last output, such as 'question, answer -> score: float'"
         return "ask again: what did come is kept, and what is missing is drawn"

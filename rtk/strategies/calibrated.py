@@ -15,7 +15,8 @@ class Calibrated:
     """What was learned from dev questions, with what it is worth.
 
     `accuracy`, `difference` and `cost` are cross-fitted: each question is answered with what was learned from the
-    other folds, so that none of them flatters. What the strategy is left with is learned from all questions.
+    other folds. What the strategy is left with is learned from all questions, and may differ from what the folds
+    taught; where it is full effort, which nobody learned, the three are full effort's own.
 
     Attributes:
         learned: the settings that the strategy has now.

@@ -12,11 +12,13 @@ from rtk.deliberation import Step
 from rtk.errors import StrategyError
 from rtk.strategies.flow import Flow, Outcome, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
-from rtk.strategies.questions import question, signature_of, without_reasoning
+from rtk.strategies.questions import question, signature_of, unused, without_reasoning
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole, declared
 from rtk.strategies.step_checks import Chain, Checks, arithmetic, check_chain, name_of, taken_apart
 from rtk.strategies.strategy import Strategy, no_answer, submodule
+
+SHOWN = ("attempt", "mistake")  # what a repair is shown, as fields
 
 
 class _Own(Setting):
@@ -139,7 +141,7 @@ class ChainOfThought(Strategy):
             if not best.failures:
                 break
             yield partial(self._outcome_of, [*chains], best)  # should a budget end here
-            names = _names(_signature(self.predict))
+            names = unused(_signature(self.predict), *SHOWN)
             wanted = {**inputs, names[0]: best.attempt(), names[1]: best.mistakes()}
             again = taken_apart((yield ask(self.revise, self._asked(self.revise, wanted)))[0])
             again.revises = f"asked to mend: {best.failures[0].where}"[:200]
@@ -241,17 +243,9 @@ def _listed(checks: Any) -> list[Any] | None:
     return found
 
 
-def _names(signature: Any) -> tuple[str, str]:
-    """What the attempt and its mistake are called: names that the signature does not use itself."""
-    attempt, mistake = "attempt", "mistake"
-    while attempt in signature.fields or mistake in signature.fields:
-        attempt, mistake = f"{attempt}_", f"{mistake}_"
-    return attempt, mistake
-
-
 def _revision(signature: Any) -> Any:
     """A chain's signature, less its reasoning, which sees an attempt and what is wrong with it."""
-    attempt, mistake = _names(signature)
+    attempt, mistake = unused(signature, *SHOWN)
     plain = without_reasoning(signature)
     asked = plain.with_instructions(
         f"{plain.instructions}\nAn earlier attempt has a mistake. Write the reasoning anew without it, then the answer."

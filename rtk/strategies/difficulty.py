@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
+from numbers import Real
 from typing import Any
 
 from rtk.answers import Vote
@@ -30,7 +31,7 @@ def measured(measure: str | Measure, found: Vote) -> float:
             is no finite number.
     """
     value = measure(found) if callable(measure) else MEASURES[measure](found)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise StrategyError(f"measure= gave {value!r:.40}", mend="a function from an rtk.answers.Vote to a number")
     return float(value)
 

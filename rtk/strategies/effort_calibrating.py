@@ -11,6 +11,7 @@ import dspy
 import numpy as np
 
 from rtk.answers import Cluster, Vote, vote
+from rtk.budget import Cost
 from rtk.errors import StrategyError
 from rtk.statistics import Discrimination, auroc, difference, mean
 from rtk.strategies.ballots import Ballot
@@ -167,18 +168,22 @@ class _Question:
     def _between(self, before: int | None, after: int) -> float:
         efforts, unit = self._fit.efforts, self._fit.cost
         to = efforts[after]
-        if to.votes is None:
-            return self._amount(self.rungs[to.name])
+        if unit == "seconds" and to.votes is None:
+            return self.rungs[to.name].seconds
         had = 0 if before is None else efforts[before].votes or 0
         if unit == "seconds":
             return max((one.seconds for one in self.drawn[had : to.votes]), default=0.0)
         first = 0 if before is None else before + 1
-        return sum(self._amount(self.rungs[one.name]) for one in efforts[first : after + 1])
+        costs = dict[str, Cost]()
+        for one in efforts[first : after + 1]:
+            costs |= self.rungs[one.name].costs
+        if to.votes is None:  # of what the rungs passed over would have drawn it draws its own
+            own = {where for one in self.rungs[to.name].came for where in one.addresses}
+            costs = {where: one for where, one in costs.items() if where in own}
+        return self._amount(list(costs.values()))
 
-    def _amount(self, rung: Rung) -> float:
-        unit, costs = self._fit.cost, rung.costs.values()
-        if unit == "seconds":
-            return rung.seconds
+    def _amount(self, costs: Sequence[Cost]) -> float:
+        unit = self._fit.cost
         if unit == "samples":
             return float(len(costs))
         amounts = [getattr(one, unit) for one in costs]
@@ -283,8 +288,10 @@ def _fix(fit: Fit, climbs: Climbs) -> Table:
 def _same(fit: Fit, climbs: Climbs, why: str) -> tuple[Table, str, Walked]:
     """The same effort for every question."""
     table, name = _fix(fit, climbs), fit.names[cheapest(climbs, fit.within)]
-    near = f"the cheapest within {100 * fit.within:.3g} points of full effort"
-    return table, f"{why}; so every question gets rung {name}, {near}", _aside(fit, climbs, _fix)
+    points = f"{100 * fit.within:.3g} {'point' if fit.within == 0.01 else 'points'}"
+    why += f"; so every question gets rung {name}, the cheapest within {points} of full effort"
+    full = name == fit.names[-1]  # which is nothing that was learned
+    return table, why, walked(climbs, table) if full else _aside(fit, climbs, _fix)
 
 
 def _aside(fit: Fit, climbs: Climbs, learn: Any) -> Walked:

@@ -1,11 +1,4 @@
-"""Effort policies: after each rung of a ladder, whether to stop or to which rung to go next, by how sure the vote is.
-
-A policy is plain data that a person can read and write:
-
-    {"measure": "lead", "after": {"4": [{"below": 0.8, "then": "16"}, {"then": "stop"}]}}
-
-After rung `"4"`: where the lead is below 0.8, on to rung `"16"`; else stop. A rung that is not named stops.
-"""
+"""Effort policies: after each rung of a ladder, whether to stop or where to go next, by how sure the vote is."""
 
 from __future__ import annotations
 
@@ -53,6 +46,14 @@ class Decision:
 @dataclass(frozen=True, repr=False)
 class EffortPolicy:
     """Which rung comes next, by rung reached and bin of difficulty.
+
+    As the setting `policy` of `rtk.AdaptiveEffort` it is plain data that a person can read and write:
+
+        {"measure": "lead", "after": {"4": [{"below": 0.8, "then": "16"}, {"then": "stop"}]}}
+
+    After rung `"4"` (or 4): where the lead is below 0.8, on to rung `"16"`; else stop. The last bin has no end. Rungs
+    of votes are named by their numbers of chains, programs as `AdaptiveEffort.rungs` has them; a rung that is not named
+    stops, and `measure`, which may be left out, is that of the program.
 
     Attributes:
         measure: the name of the measure that the bins are of.
@@ -127,15 +128,14 @@ class EffortPolicy:
         """From plain data, or another policy.
 
         Args:
-            given: see the head of this file.
+            given: as above.
             rungs: the ladder, by name.
             measure: that of the program, which the policy must be of.
 
         Raises:
             StrategyError: for what is no policy of this ladder and measure.
         """
-        if isinstance(given, EffortPolicy):
-            given = given.to_dict()
+        given = plain(given)
         if not isinstance(given, Mapping) or not isinstance(given.get("after"), Mapping) or len(given) > 2:
             raise StrategyError(f"policy={given!r:.80}", mend=_MEND)
         if given.get("measure", measure) != measure:
@@ -146,6 +146,26 @@ class EffortPolicy:
         known = tuple(rungs)
         after = {rung: _branches(rung, branches, known) for rung, branches in given["after"].items()}
         return cls(measure, known, {rung: after[rung] for rung in known if rung in after})
+
+
+def plain(given: Any) -> Any:
+    """A policy as plain data that JSON can hold: rungs of votes go by name, also where they were given as numbers."""
+    if isinstance(given, EffortPolicy):
+        return given.to_dict()
+    if not isinstance(given, Mapping) or not isinstance(given.get("after"), Mapping):
+        return given  # no policy, which whoever reads it refuses
+    after = {_named(rung): _all_named(branches) for rung, branches in given["after"].items()}
+    return {**given, "after": after}
+
+
+def _all_named(branches: Any) -> Any:
+    if not isinstance(branches, Sequence) or isinstance(branches, str):
+        return branches
+    return [{**one, "then": _named(one.get("then", ""))} if isinstance(one, Mapping) else one for one in branches]
+
+
+def _named(rung: Any) -> Any:
+    return str(rung) if isinstance(rung, int) and not isinstance(rung, bool) else rung
 
 
 def _plain(branch: Branch) -> dict[str, Any]:

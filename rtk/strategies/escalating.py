@@ -13,12 +13,7 @@ import numpy as np
 
 from rtk.errors import StrategyError
 from rtk.statistics import Discrimination, Estimate, difference, mean, proportion
-from rtk.strategies.accepting import Accept
-from rtk.strategies.calibrated import Calibrated
-from rtk.strategies.prediction import evidence
-from rtk.strategies.routes import Level
-from rtk.strategies.settings import check_whole
-from rtk.strategies.thresholds import (
+from rtk.strategies.accept_thresholds import (
     Gates,
     Played,
     Rule,
@@ -28,6 +23,11 @@ from rtk.strategies.thresholds import (
     least_size,
     played,
 )
+from rtk.strategies.accepting import Accept
+from rtk.strategies.calibrated import Calibrated
+from rtk.strategies.prediction import evidence
+from rtk.strategies.routes import Level
+from rtk.strategies.settings import check_whole
 from rtk.strategies.trials import Metric, Trials, score
 
 UNITS = ("tokens", "samples", "calls", "dollars", "seconds")
@@ -73,11 +73,14 @@ def learning(metric: Metric, within: Any, wrong: Any, unit: Any, folds: Any, see
     return Learning(metric, Rule(float(within), None if wrong is None else float(wrong)), unit, folds, seed)
 
 
-def table_of(trials: Trials, outputs: Sequence[str], wanted: Learning, hand_over: bool) -> Table:
+def table_of(
+    trials: Trials, outputs: Sequence[str], wanted: Learning, looked_up: tuple[bool, ...], hand_over: bool
+) -> Table:
     """Trials as a table.
 
     Raises:
-        StrategyError: where not one question was answered whole, a price is unknown, or the metric gives no score.
+        StrategyError: where not one question was answered whole, or a price is unknown.
+        TaskError: where the metric gives no score.
     """
     routes = [evidence(one.candidate.prediction, "route") for one in trials if one.candidate.prediction is not None]
     if not routes:
@@ -105,7 +108,7 @@ def table_of(trials: Trials, outputs: Sequence[str], wanted: Learning, hand_over
         np.array(silent, dtype=float),
         [[_costs(one, wanted.unit) for one in row] for row in levels],
         grid(lambda one: _besides(one, wanted.unit)),
-        tuple(row[0].kind == "retrieval" for row in levels),
+        looked_up,
         hand_over,
     )
 
@@ -180,8 +183,9 @@ def _why(table: Table, gates: Gates, kept: bool, wanted: Learning, told: Mapping
         )
     needed = least_size(wanted.rule.wrong)
     few = f" ({needed} questions without a wrong answer would be needed)" if needed > table.size else ""
+    asked = "1 question does" if table.size == 1 else f"{table.size} questions do"
     return (
-        f"{table.size} questions do not show that at most {100 * wanted.rule.wrong:g} % would get a wrong answer, "
+        f"{asked} not show that at most {100 * wanted.rule.wrong:g} % would get a wrong answer, "
         f"whatever is given{few}: every question is handed over"
     )
 

@@ -15,13 +15,16 @@ MOST = 4000  # characters of an explanation that are looked at
 SHORT = 200  # characters of an answer or a finding in the summary
 TRAIL = "trail"
 
-_COUNTS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_COUNTS = (
+    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
+    "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
 _PLACES = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
 _WORDS = {
     **{word: str(number) for words in (_COUNTS, _PLACES) for number, word in enumerate(words, 2)},
     **{word: str(number * 10) for number, word in enumerate(_TENS, 2)},
-    "twice": "2", "thrice": "3", "dozen": "12", "thousand": "1000", "million": "1000000",
+    "twice": "2", "thrice": "3", "dozen": "12", "thousand": "1000", "million": "1000000", "billion": "1000000000",
 }  # fmt: skip
 _SENTENCE = re.compile(r"[^\n]*?(?:[.!?]+[\"”’»)\]]*(?=\s|$)|(?=\n|$))")
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
@@ -74,8 +77,8 @@ def summary(attempts: Sequence[Attempt], best: Attempt, why: str) -> str:
             continue
         told.append(f"{one.name.capitalize()} answered {_line(one.answer)}.")
         told += [f"Of it, {found.by} says: {_line(found.said)}." for found in one.verified]
-    told.append(f"The answer is that of {best.name}: {reason(attempts, best, why)}.")
-    return " ".join(told)
+    which = f"The answer is that of {best.name}" if best.answered else "There is no answer"
+    return " ".join([*told, f"{which}: {reason(attempts, best, why)}."])
 
 
 def kept(attempts: Sequence[Attempt], best: Attempt) -> str:

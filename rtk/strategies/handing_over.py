@@ -100,10 +100,16 @@ class HandOver:
 
         Where none is near, these are the nearest one and those that an answer cites.
         """
-        near = bool(self.passages) and self.passages[0].confidence >= NEAR
+        near = bool(self.passages) and self._is_near
         cited = [one for level in self.route if level.kind != "retrieval" and level.cited for one in level.sources]
         shown = enumerate(self.passages, 1)
         return {n: one for n, one in shown if n == 1 or one in cited or (near and n <= PASSAGES)}
+
+    @property
+    def _is_near(self) -> bool:
+        """Whether the first passage is worth a look: one that nobody rated may be."""
+        first = self.passages[0]
+        return first.confidence >= NEAR or first.score == first.confidence == 0
 
     @property
     def _unmentioned(self) -> str:
@@ -112,7 +118,7 @@ class HandOver:
 
     @property
     def _heading(self) -> str:
-        if self.passages[0].confidence < NEAR:
+        if not self._is_near:
             return (
                 "The nearest entries, though none is close"
                 if len(self.nearest) > 1

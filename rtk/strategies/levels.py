@@ -20,6 +20,9 @@ from rtk.strategies.sampling import predictor_of
 from rtk.strategies.strategy import Strategy, submodule
 
 CALCULATOR = "calculator"
+PASSAGES = "passages"
+"""The field in which DSPy's retrievers give what they found."""
+TEXTS = ("text", "long_text", "content")
 
 
 class Function:
@@ -122,6 +125,11 @@ def kind_of(level: AnyLevel) -> str:
     return "retrieval" if isinstance(level, Retriever) else type(level).__name__
 
 
+def looks_up(level: AnyLevel) -> bool:
+    """Whether a level asks no model and may find passages: a retriever, rtk's or a module of one's own."""
+    return isinstance(level, Retriever) or (isinstance(level, dspy.Module) and not predictors_of(level))
+
+
 def said(level: AnyLevel) -> str:
     """A level as a program prints it."""
     predictor = predictor_of(level) if isinstance(level, dspy.Module) else None
@@ -165,8 +173,7 @@ def takes(level: AnyLevel) -> frozenset[str] | None:
     fields = frozenset(name for signature in signatures for name in signature.input_fields)
     if isinstance(level, dspy.Predict) or type(level) is dspy.ChainOfThought:
         return fields
-    run = inspect.getattr_static(type(level), "flow", None) or inspect.getattr_static(type(level), "forward", None)
-    run = run or inspect.getattr_static(type(level), "aforward", None)
+    run = _run_of(level)
     if not inspect.isfunction(run):
         return fields or None
     names, _, anything = _parameters(run)
@@ -189,10 +196,22 @@ def given_to(level: AnyLevel, inputs: Mapping[str, Any], known: frozenset[str]) 
     return {name: value for name, value in inputs.items() if keeps(name)}
 
 
+def wants_query(level: AnyLevel) -> bool:
+    """Whether a level that looks up calls the question `query`, as DSPy's retrievers do."""
+    run = _run_of(level)
+    return looks_up(level) and inspect.isfunction(run) and "query" in _parameters(run)[1]
+
+
 def _open(level: AnyLevel) -> bool:
     """Whether a module's run takes names beyond those it lists, such as `config=`."""
-    run = inspect.getattr_static(type(level), "flow", None) or inspect.getattr_static(type(level), "forward", None)
+    run = _run_of(level)
     return not inspect.isfunction(run) or _parameters(run)[2]
+
+
+def _run_of(level: AnyLevel) -> Any:
+    """What runs when a module is called, as its class has it."""
+    found = (inspect.getattr_static(type(level), name, None) for name in ("flow", "forward", "aforward"))
+    return next((one for one in found if one), None)
 
 
 # --- what it comes to ---
@@ -206,7 +225,7 @@ class Found:
         fields: its output fields; empty where it has no answer.
         confidence: how sure it is, as it says itself; an `Estimate`, a number, or None.
         reason: why there is no answer.
-        passages: of a retriever, best first.
+        passages: that it found, best first.
         candidate: of a module.
         seconds: that it took.
         cut: the end of a budget that came before its own end.
@@ -258,18 +277,27 @@ def called(function: Function, text: str, inputs: Mapping[str, Any], outputs: Se
         raise
     except Exception as error:  # noqa: BLE001 - a user's tool, which may fail like any; the route tells it
         return Found(reason=_told(error), error=error, seconds=time.perf_counter() - begun)
-    fields, sure = _read(said, outputs)
+    fields, sure = _read(said, outputs, function)
     reason = "" if fields else "it does not apply"
     return Found(fields, sure, reason, seconds=time.perf_counter() - begun)
 
 
-def _read(said: Any, outputs: Sequence[str]) -> tuple[dict[str, Any], Any]:
-    """What a function returned, as output fields and a confidence: 1 where it gives none."""
+def _read(said: Any, outputs: Sequence[str], function: Function) -> tuple[dict[str, Any], Any]:
+    """What a function returned, as output fields and a confidence: 1 where it gives none.
+
+    Raises:
+        StrategyError: for passages, which only a module finds.
+    """
     if said is None:
         return {}, None
     if isinstance(said, (Mapping, dspy.Example)):
         fields = dict(said.items())
-        if fields.keys() <= {*outputs, "confidence"} and fields.keys() != {"confidence"}:
+        if PASSAGES in fields and PASSAGES not in outputs:
+            raise StrategyError(
+                f"the function {function.name} returned passages, and a function gives an answer",
+                mend="make it a dspy.Module whose forward(self, question) returns dspy.Prediction(passages=[…])",
+            )
+        if any(name in fields for name in outputs):
             sure = 1.0 if "confidence" in outputs else fields.pop("confidence", 1.0)
             return fields, sure
     return {outputs[-1]: said}, 1.0
@@ -290,17 +318,38 @@ def run(program: dspy.Module, inputs: Mapping[str, Any], config: Mapping[str, An
         why = one.abstention
         told = "it gave no answer" if why is None else ": ".join(filter(None, (why.kind, why.reason)))
         return Found(reason=told, candidate=one, seconds=got.seconds, cut=got.cut)
-    fields = _fields(one.prediction, outputs)
-    return Found(fields, getattr(one.prediction, "confidence", None), "", (), one, got.seconds, got.cut)
+    fields, passages = _fields(one.prediction, outputs), _passages(one.prediction, outputs)
+    reason = f"it found {len(passages)} passage{'s' * (len(passages) != 1)}" if passages else ""
+    return Found(fields, getattr(one.prediction, "confidence", None), reason, passages, one, got.seconds, got.cut)
 
 
 def _fields(prediction: dspy.Prediction, outputs: Sequence[str]) -> dict[str, Any]:
-    """The fields of a prediction; where none of them is one that is wanted, its last answer is the last of those."""
+    """The fields of a prediction; where none of them is one that is wanted, its last answer is the last of those.
+
+    Of what finds passages and gives none of these, there is no answer.
+    """
     fields = dict(prediction.items())
+    if any(name in fields for name in outputs):
+        return fields
     names = answer_fields(list(fields))
-    if names and not any(name in fields for name in outputs):
-        fields[outputs[-1]] = fields[names[-1]]
-    return fields
+    if PASSAGES in fields:
+        return {}
+    return {**fields, outputs[-1]: fields[names[-1]]} if names else fields
+
+
+def _passages(prediction: dspy.Prediction, outputs: Sequence[str]) -> tuple[Passage, ...]:
+    """The passages that a module found, best first: `rtk.retrieval.Passage`s, texts, or mappings with a `text`."""
+    given = prediction.get(PASSAGES, None) if PASSAGES not in outputs else None
+    found = list[Passage]()
+    for number, one in enumerate(given if isinstance(given, (list, tuple)) else (), 1):
+        said = next((one[name] for name in TEXTS if name in one), None) if isinstance(one, Mapping) else one
+        if isinstance(said, Passage):
+            found.append(said)
+        elif isinstance(said, str) and said.strip():
+            about = one if isinstance(one, Mapping) else {}
+            place = about.get("id", f"passage {number}")
+            found.append(Passage(str(place), said, source=str(about.get("source", ""))))
+    return tuple(found)
 
 
 def _told(error: Exception) -> str:

@@ -108,3 +108,11 @@ def signature_of(module: dspy.Module) -> Any:
 def without_reasoning(signature: Any) -> Any:
     """A signature less its output `reasoning`, where it has one."""
     return signature.delete("reasoning") if "reasoning" in signature.output_fields else signature
+
+
+def unused(signature: Any, *names: str) -> tuple[str, ...]:
+    """Names for further fields of a signature: these, all with as many underscores behind as it takes to be new."""
+    end = ""
+    while any(f"{name}{end}" in signature.fields for name in names):
+        end += "_"
+    return tuple(f"{name}{end}" for name in names)

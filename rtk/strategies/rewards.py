@@ -4,14 +4,16 @@ which is asked like any program. It is shown the program's inputs and what a can
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import dspy
+import numpy as np
 
-from rtk.answers import Check, read_number
+from rtk.answers import Check, answer_fields, read_number
 from rtk.deliberation import Step
 from rtk.errors import RTKError, StrategyError
 from rtk.models import Endpoint
@@ -22,6 +24,12 @@ from rtk.strategies.strategy import step_of
 
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 """What a judge may say in place of a number."""
+
+ANSWERS = ("candidate", "answer")
+"""What a function calls its second parameter that judges an answer and not a whole prediction, as `task.check` does."""
+
+TAKES = "takes (inputs, prediction), whatever the prediction (the answer alone where it calls that `answer`)"
+"""What is said of a verifier that fails."""
 
 Verifier = Callable[[Inputs, Any], "float | Check | None"]
 
@@ -82,6 +90,36 @@ def rewarded(
     return found, all(verdicts.cut is None for verdicts in asked)
 
 
+def called(verifier: Verifier, shown: Inputs, prediction: Any) -> Any:
+    """What a function says of a prediction; it is given the answer alone where it asks for that, see `ANSWERS`."""
+    return verifier(shown, _answer(prediction) if _of_answers(verifier) else prediction)
+
+
+def uncopied(verifier: Verifier) -> Verifier:
+    """A function as an attribute of a program: copies of the program call the same one."""
+
+    def same(*seen: Any) -> Any:
+        return verifier(*seen)
+
+    same.__wrapped__ = verifier  # type: ignore[attr-defined] - its parameters are still seen
+    return same
+
+
+def _of_answers(verifier: Any) -> bool:
+    try:
+        found = list(inspect.signature(verifier).parameters)
+    except (TypeError, ValueError):  # written in C: it does not say
+        return False
+    return len(found) > 1 and found[1] in ANSWERS
+
+
+def _answer(prediction: Any) -> Any:
+    """The last output that is not reasoning; None where there is none."""
+    fields = dict((prediction or {}).items())
+    names = answer_fields(fields)
+    return fields[names[-1]] if names else None
+
+
 def given(judge: dspy.Module, shown: Inputs, outputs: Mapping[str, Any]) -> dict[str, Any]:
     """What a judge has fields for; all of it where that is not known.
 
@@ -112,7 +150,7 @@ def amount(said: Any) -> tuple[float | None, str]:
     """
     if isinstance(said, Check):
         return (float(said.ok) if said.score is None and said.ok is not None else said.score), said.reason
-    if said is None or isinstance(said, bool):
+    if said is None or isinstance(said, bool | np.bool_):
         return (None if said is None else float(said)), ""
     if isinstance(said, str) and (word := said.strip().strip(".!").casefold()) in WORDS:
         return WORDS[word], ""
@@ -139,7 +177,7 @@ def _outputs(candidate: Candidate) -> dict[str, Any]:
 
 def _reward(verifier: Verifier, one: Rewarded, shown: Inputs) -> None:
     try:
-        one.amount, one.reason = amount(verifier(shown, one.candidate.prediction))
+        one.amount, one.reason = amount(called(verifier, shown, one.candidate.prediction))
     except RTKError:
         raise
     except Exception as error:  # noqa: BLE001 - a user's function; whoever asked decides what a failure is

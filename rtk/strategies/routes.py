@@ -21,7 +21,8 @@ class Level:
 
     Attributes:
         name: what the cascade calls it.
-        kind: `"retrieval"`, `"function"`, or the class of its module, such as `"SelfConsistency"`.
+        kind: `"retrieval"` (also of a module that asks no model and found passages), `"function"`, or the class of its
+            module, such as `"SelfConsistency"`.
         answer: its answer; None where it has none.
         confidence: how sure it is, as far as that is known; of a vote that a budget cut short, the low end of its
             interval.
@@ -30,7 +31,7 @@ class Level:
         reason: why it was accepted, or why not.
         sources: the passages that its answer cites; where it cites none, those that it was shown.
         cited: whether the sources are cited.
-        passages: what a retrieval level found, best first.
+        passages: what the level itself found, best first.
         notes: what is odd, such as citations of passages that were not shown.
         fields: all output fields that it gave.
         spent: what it cost; what an earlier level had drawn already costs nothing more.
@@ -99,7 +100,7 @@ class Level:
 
 
 class Route(tuple[Level, ...]):
-    """The levels of a cascade in their order, as far as they were tried; printed as a table."""
+    """The levels of a cascade in their order, as far as they were tried; printed as a table, with the sources."""
 
     __slots__ = ()
 
@@ -108,17 +109,37 @@ class Route(tuple[Level, ...]):
         """The level whose answer was given; None where there is none."""
         return next((one for one in self if one.accepted), None)
 
+    @property
+    def sources(self) -> dict[int, Passage]:
+        """The sources of the answer that was given, by the numbers under which its level was shown them."""
+        one = self.accepted
+        if one is None:
+            return {}
+        found = one.passages or tuple({each.text: each for level in self for each in level.passages}.values())
+        return {number: each for number, each in enumerate(found, 1) if each in one.sources}
+
+    @property
+    def _told(self) -> tuple[str, list[str]]:
+        """The sources for a reader, with what they are."""
+        title = "sources" if self.accepted is not None and self.accepted.cited else "shown, and none of it cited"
+        found = self.sources.items()
+        return title, [f"[{n}] {_short(one.question or one.text)} ({_short(one.source or one.id)})" for n, one in found]
+
     def __repr__(self) -> str:
         rows = [COLUMNS, *(_row(one) for one in self)]
         wide = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS) - 1)]
         told = ["  ".join([*(f"{one:<{w}}" for one, w in zip(row, wide, strict=False)), row[-1]]) for row in rows]
-        return "\n".join(line.rstrip() for line in told)
+        title, sources = self._told
+        return "\n".join(line.rstrip() for line in [*told, *([f"{title}: {'; '.join(sources)}"] if sources else [])])
 
     def _repr_html_(self) -> str:
         head = element("tr", *(_cell("th", name) for name in COLUMNS))
         body = [element("tr", *_cells(one)) for one in self]
         table = element("table", element("thead", head), element("tbody", *body), style="margin:.4em 0")
-        return str(Markup(table))
+        title, sources = self._told
+        items = (element("li", element("bdi", one)) for one in sources)
+        listed = (element("small", title), element("ul", *items, style="margin:.1em 0 .4em;list-style:none"))
+        return str(element("div", table, *(listed if sources else ())))
 
 
 COLUMNS = ("level", "answer", "sure", "needed", "", "tokens", "seconds", "why")

@@ -19,9 +19,9 @@ from rtk.strategies.finishing import finish, finisher, is_cut
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.inputs import Inputs, refuse_metric
 from rtk.strategies.questions import chain_of
-from rtk.strategies.rewards import Verifier, rewarded
+from rtk.strategies.rewards import TAKES, Verifier, rewarded, uncopied
 from rtk.strategies.sampling import predictor_of
-from rtk.strategies.settings import Setting, check_whole
+from rtk.strategies.settings import Setting, check_temperature, check_whole
 from rtk.strategies.strategy import Strategy, no_answer, submodule
 
 RULES = ("majority", "confidence", "weighted", *QUANTITIES, "fields", *FREE_TEXT)
@@ -78,9 +78,10 @@ class SelfConsistency(Strategy):
             `rtk.answers.equal`.
         trim: of `"trimmed_mean"`: the share left out at each end; 0.2 by default.
         weight: of `"weighted"`: `(inputs, prediction) -> float`, or an `rtk.answers.Check` such as `task.check` gives;
-            or a `dspy.Module`, a judge, whose last output is the weight; or an `rtk.Endpoint`. It sees the program's
-            inputs and outputs, and no gold answer. None and what is below 0 weigh nothing; where nothing weighs
-            anything, all weigh the same.
+            one whose second parameter is called `candidate` or `answer`, as that of `task.check` is, is given the
+            answer alone. Or a `dspy.Module`, a judge, whose last output is the weight; or an `rtk.Endpoint`. It sees
+            the program's inputs and outputs, and no gold answer. None and what is below 0 weigh nothing; where nothing
+            weighs anything, all weigh the same.
         judge: of `"judge"`: a module in place of the predictor `same`, with input fields `question`, `one` and `other`
             (it may take others of the program's inputs) and a verdict as its last output.
         finish_cut: whether a chain that was cut off by its length is asked once more, for its answer alone; if that
@@ -149,10 +150,7 @@ class SelfConsistency(Strategy):
                                     "trimmed_mean")):  # fmt: skip
             if given is not None and rule != wanted:
                 raise StrategyError(f"{name}= with vote={rule!r}", mend=f'{name}= goes with vote="{wanted}"')
-        if isinstance(self.temperature, bool) or not isinstance(self.temperature, (int, float, type(None))):
-            raise StrategyError(f"temperature={self.temperature!r:.40}", mend="a number from 0 on")
-        if self.temperature is not None and not isinstance(self.chain, dspy.ChainOfThought | dspy.Predict):
-            raise StrategyError("temperature= reaches a predictor's chains", mend="set it on the module's predictors")
+        check_temperature(self.temperature, self.chain)
         if rule == "confidence" and not flat:
             raise StrategyError(
                 'vote="confidence" weighs a predictor\'s chains, not the runs of a module', mend="leave out vote="
@@ -201,7 +199,7 @@ class SelfConsistency(Strategy):
             self.verifier: Any = submodule(weight)
         elif weight is not None:
             refuse_metric("weight", weight)
-            self.verifier = lambda *seen: weight(*seen)  # copies of the program call the same one, uncopied
+            self.verifier = uncopied(weight)
 
     def asks_once(self) -> bool:
         """Whether all chains are asked for before anything comes, and nothing else is."""
@@ -292,7 +290,7 @@ class SelfConsistency(Strategy):
         if found and all(one.failed for one in found):
             raise StrategyError(
                 f"no chain has a weight; of the last, {found[-1].reason}",
-                mend="weight takes (inputs, prediction), whatever the prediction, and returns a number",
+                mend=f"weight {TAKES}, and returns a number",
             )
         ballot.rewards = {id(one.candidate): one for one in found}
         ballot.forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import dspy
 from dspy.signatures.signature import make_signature
 
+from rtk._html import visible
 from rtk.answers import Comparer, equal
 from rtk.deliberation import Step
 from rtk.errors import StrategyError
@@ -18,15 +20,17 @@ from rtk.strategies.explaining import TRAIL, explainer, held, reason, summary, t
 from rtk.strategies.flow import Candidate, Flow, Outcome, ask
 from rtk.strategies.inputs import refuse_metric
 from rtk.strategies.prediction import evidence
-from rtk.strategies.questions import chain_of, predictors_of, signature_of, without_reasoning
+from rtk.strategies.questions import chain_of, predictors_of, signature_of, unused, without_reasoning
+from rtk.strategies.rewards import TAKES
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.settings import Setting, check_whole
 from rtk.strategies.step_checks import arithmetic
 from rtk.strategies.strategy import Strategy, no_answer, step_of, submodule
-from rtk.strategies.verifying import Attempt, Panel, Verifier, called
+from rtk.strategies.verifying import Attempt, Panel, Verifier, names_of
 
 ARITHMETIC, CRITIQUE, JUDGE = "arithmetic", "critique", "judge"
-EXPLANATIONS = (False, "plain", True)
+PLAIN = "plain"
+SHOWN = ("attempt", "finding", "passes")  # what is attempted, found in it and said of it, as fields
 Verify = Literal["arithmetic", "critique"] | Verifier | dspy.Module
 
 
@@ -75,8 +79,9 @@ class SelfRefine(Strategy):
         explain: whether `pred.explanation` tells the reader how the answer came about. `"plain"`: in sentences put
             together from the audit trail, without a model. True: the predictor `.explainer` writes them from the trail
             in words, and sees nothing else; a sentence is dropped where it has a number, an equation, a quotation, a
-            name or a link that the trail has not, and where none is left, or a budget ends there, the plain one stands.
-            Whether what is left is true is the model's word. It is evidence, and no field of the prediction.
+            name (behind its first word) or a link that the trail has not, and where none is left, or a budget ends
+            there, the plain one stands. Whether what is left is true is the model's word. It is evidence, and no field
+            of the prediction.
         critic: of `"critique"`: a module in place of the predictor `.critic`; its input fields are among the inputs,
             the outputs and `attempt` (the reasoning and the answer as text), its last output is the verdict.
         comparer: which answers are the same; see `rtk.answers.equal`.
@@ -119,10 +124,11 @@ class SelfRefine(Strategy):
     def check_settings(self) -> None:
         """Refuse settings that cannot be."""
         check_whole("rounds", self.rounds, 0)
-        if self.explain not in EXPLANATIONS:
+        if not (isinstance(self.explain, bool) or self.explain == PLAIN):
             raise StrategyError(f"explain={self.explain!r:.40}", mend='False, "plain", or True, which asks a model')
         threshold: Any = self.threshold
-        if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
+        number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and not math.isnan(threshold)
+        if threshold is not None and not number:
             raise StrategyError(f"threshold={threshold!r}", mend="a number, or None where verdicts decide")
         if not self._verifiers:
             raise StrategyError("verify= names nobody", mend='verify="arithmetic", "critique", a checker or a judge')
@@ -199,9 +205,10 @@ class SelfRefine(Strategy):
     def _panel(self, inputs: dict[str, Any]) -> Panel:
         """Who verifies an attempt at these inputs."""
         by = {ARITHMETIC: None, CRITIQUE: vars(self).get("critic"), **self._judges}
-        named = [(called(one), by[one] if isinstance(one, str) else one) for one in self._verifiers]
-        critic = (CRITIQUE, _names(self.draft)[0])
-        return Panel(self.draft, inputs, named, critic, self._arithmetic, self.threshold)
+        asked = [by[one] if isinstance(one, str) else one for one in self._verifiers]
+        panel = list(zip(names_of(self._verifiers), asked, strict=True))
+        critic = (by[CRITIQUE], unused(_signature(self.draft), *SHOWN)[0])
+        return Panel(self.draft, inputs, panel, critic, self._arithmetic, self.threshold)
 
     # --- the flow ---
 
@@ -231,7 +238,7 @@ class SelfRefine(Strategy):
         if last is None:
             flat = predictor_of(self.draft) is not None  # further drafts of a predictor are its further samples
             return Attempt((yield ask(self.draft, inputs, rollout=0 if flat else number))[0], number)
-        names = _names(self.draft)
+        names = unused(_signature(self.draft), *SHOWN)
         asked = {name: value for name, value in inputs.items() if name != "signature"}
         asked |= {names[0]: last.chain.attempt(), names[1]: last.finding}
         came: Candidate = (yield ask(self.revise, asked, rollout=number))[0]
@@ -257,7 +264,7 @@ class SelfRefine(Strategy):
             if said and not isinstance(verifier, dspy.Module) and all(one.failed for one in said):
                 raise StrategyError(
                     f"{name} verified none of {len(said)} attempts; of the last, {said[-1].finding}",
-                    mend="it takes (inputs, prediction), whatever the prediction, and returns an rtk.answers.Check",
+                    mend=f"it {TAKES}, and returns an rtk.answers.Check",
                 )
 
     # --- what it comes to ---
@@ -292,7 +299,7 @@ class SelfRefine(Strategy):
             deliberation=root,
             attempts=[one.candidate for one in attempts],
             rewards=[one.score for one in attempts],
-            about={"explanation": explanation or plain} if self.explain else {},
+            about={"explanation": visible(explanation or plain)} if self.explain else {},
         )
         if best.candidate.prediction is None:
             root.state, root.label, root.text = "dead end", "no answer", "no answer"
@@ -334,7 +341,9 @@ def _same_sample(attempts: list[Attempt]) -> str:
 
 
 def _spent(rounds: int) -> str:
-    return "no revision was asked for" if rounds == 0 else f"all {rounds} rounds were made"
+    if rounds == 0:
+        return "no revision was asked for"
+    return "its one round was made" if rounds == 1 else f"all {rounds} rounds were made"
 
 
 def _whole(came: Candidate, last: Attempt) -> Candidate:
@@ -355,17 +364,10 @@ def _signature(draft: dspy.Module) -> Any:
     return signature_of(draft) if found is None else without_reasoning(found.signature)
 
 
-def _names(draft: dspy.Module) -> tuple[str, str, str]:
-    """What the attempt, what was found in it and the verdict are called: names that the signature does not use."""
-    end, used = "", _signature(draft).fields
-    while any(f"{name}{end}" in used for name in ("attempt", "finding", "passes")):
-        end += "_"
-    return f"attempt{end}", f"finding{end}", f"passes{end}"
-
-
 def _reviser(draft: dspy.Module) -> Any:
     """The predictor that writes an attempt anew, asked as the draft is, and with reasoning where that has it."""
-    plain, (attempt, finding, _) = _signature(draft), _names(draft)
+    plain = _signature(draft)
+    attempt, finding, _ = unused(plain, *SHOWN)
     asked = plain.with_instructions(
         f"{plain.instructions}\nAn earlier attempt is shown, and what was found in it. Write it anew, and mend that."
     )
@@ -381,7 +383,8 @@ def _reviser(draft: dspy.Module) -> Any:
 
 def _critic(draft: dspy.Module) -> Any:
     """The predictor that says what is wrong with an attempt, then whether it passes."""
-    plain, (attempt, finding, passes) = _signature(draft), _names(draft)
+    plain = _signature(draft)
+    attempt, finding, passes = unused(plain, *SHOWN)
     asked: Any = make_signature(
         {name: (one.annotation, one) for name, one in plain.input_fields.items()},
         f"Review an attempt at this task.\nThe task: {plain.instructions}\nSay what is wrong with the attempt, if "

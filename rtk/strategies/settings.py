@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from typing import Any
 
+import dspy
 from dspy.predict.parameter import Parameter
 
 from rtk.errors import StrategyError
@@ -112,6 +114,24 @@ def check_whole(name: str, number: Any, least: int = 1) -> None:
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise StrategyError(f"{name}={number!r}", mend=f"a whole number from {least} on")
+
+
+def check_temperature(temperature: Any, chain: Any) -> None:
+    """Refuse a temperature that is no number from 0 on, and one for chains that it does not reach.
+
+    Args:
+        temperature: of the chains; None for the model's own.
+        chain: the program that is sampled.
+
+    Raises:
+        StrategyError: saying which.
+    """
+    if temperature is None:
+        return
+    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
+        raise StrategyError(f"temperature={temperature!r:.40}", mend="a number from 0 on")
+    if not isinstance(chain, dspy.ChainOfThought | dspy.Predict):
+        raise StrategyError("temperature= reaches a predictor's chains", mend="set it on the module's predictors")
 
 
 def declared(owner: type) -> Settings:

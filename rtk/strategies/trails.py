@@ -16,7 +16,7 @@ from rtk.strategies.accepting import Gate, best_of, passes
 from rtk.strategies.citing import CONTEXT, cited, shown
 from rtk.strategies.confidences import is_blank, number_of, says_unknown
 from rtk.strategies.flow import Candidate
-from rtk.strategies.levels import AnyLevel, Found, Function, given_to, kind_of, takes
+from rtk.strategies.levels import AnyLevel, Found, Function, given_to, kind_of, looks_up, takes, wants_query
 from rtk.strategies.prediction import evidence
 from rtk.strategies.questions import predictors_of
 from rtk.strategies.rewards import Rewarded
@@ -83,6 +83,8 @@ class Trail:
 
     def given_to(self, level: AnyLevel) -> dict[str, Any]:
         """What a level is asked with."""
+        if wants_query(level):
+            return {"query": self.text}
         own = isinstance(level, Function)
         given = given_to(level, self.inputs if own else self._inputs, self._known)
         taken, fields = takes(level), _input_fields(level)
@@ -115,7 +117,7 @@ class Trail:
         meter = current_budgets()[-1]
         one = Level(
             name,
-            kind_of(level),
+            "retrieval" if found.passages and looks_up(level) else kind_of(level),
             answer,
             sure,
             gate.threshold,
@@ -156,17 +158,19 @@ class Trail:
 
     def _sources(self, level: AnyLevel, found: Found) -> tuple[tuple[Passage, ...], bool, list[str]]:
         """The passages that an answer rests on, whether it cites them, and what is odd."""
-        if found.passages:
+        seen = list(found.passages) or self._shown_to(level)
+        if not found.fields or not seen:
+            return (), False, []
+        if looks_up(level):
             return found.passages[:1], True, []
-        taken = takes(level)
-        if not found.fields or taken is None or CONTEXT not in taken or not self._passages:
-            return (), False, []
-        if CONTEXT in self._inputs:
-            return (), False, []
-        right, wrong = cited(found.fields, len(self._passages))
+        right, wrong = cited(found.fields, len(seen))
         notes = [f"it cites {', '.join(f'[{one}]' for one in wrong)}, which it was not shown"] if wrong else []
-        sources = [self._passages[number - 1] for number in right] or self._passages
-        return tuple(sources), bool(right), notes
+        return tuple(seen[number - 1] for number in right) or tuple(seen), bool(right), notes
+
+    def _shown_to(self, level: AnyLevel) -> list[Passage]:
+        """The passages that a level was shown."""
+        shows = CONTEXT in (takes(level) or ()) and CONTEXT not in self._inputs
+        return self._passages if shows else []
 
     def _costs(self, charged: Mapping[Any, Any], found: Found) -> dict[str, Any]:
         """What the samples cost that a level rests on, whoever drew them first."""

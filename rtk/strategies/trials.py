@@ -12,14 +12,14 @@ from rtk._progress import Display, Progress, reporting
 from rtk.answers import answer_fields, equal
 from rtk.budget import Budget, Spent, current_budgets
 from rtk.deliberation import Step
-from rtk.errors import StrategyError
+from rtk.errors import RTKError, StrategyError
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.prediction import evidence
 from rtk.strategies.strategy import Strategy, no_answer
-from rtk.tasks import Task
+from rtk.tasks import Task, score_of
 
 Metric = Callable[[dspy.Example, Any], Any]
-"""`(example, prediction) -> score`, a bool or a number from 0 to 1, as DSPy's `Evaluate` calls it."""
+"""`(example, prediction) -> score`, as `rtk.tasks.score_of` reads it, and as DSPy's `Evaluate` calls it."""
 
 TOGETHER = 8  # questions at a time under a limit: where it ends, most of those that were begun are whole
 
@@ -156,6 +156,8 @@ def metric_of(questions: Any, metric: Metric | None) -> Metric:
 def agrees(example: dspy.Example, prediction: Any) -> bool:
     """Whether the last output that is not reasoning equals the example's field of that name, by `rtk.answers.equal`.
 
+    Where that field is None, to give none is right, and nothing else is.
+
     Raises:
         StrategyError: for an example without that field.
     """
@@ -165,21 +167,37 @@ def agrees(example: dspy.Example, prediction: Any) -> bool:
         raise StrategyError(
             f"the examples have no {name!r} to compare with", mend="metric=task.metric, or a function of your own"
         )
-    answer = prediction[name]
-    return answer is not None and bool(equal(answer, example[name]))
+    answer, gold = prediction[name], example[name]
+    if answer is None or gold is None:
+        return answer is gold
+    return bool(equal(answer, gold))
 
 
 def score(metric: Metric, example: dspy.Example, prediction: Any) -> float:
     """What a metric makes of a prediction, from 0.0 to 1.0.
 
     Raises:
-        StrategyError: where it is no such number.
+        TaskError: where it is no such number.
     """
-    found = metric(example, prediction)
-    amount = float(found) if isinstance(found, (bool, int, float)) else float("nan")
-    if not 0 <= amount <= 1:
-        raise StrategyError(f"the metric gave {found!r:.40}", mend="return True, False, or a number from 0 to 1")
-    return amount
+    return score_of(metric(example, prediction))
+
+
+def check_metric(metric: Metric, example: dspy.Example, nothing: dspy.Prediction) -> None:
+    """Ask a metric about no answer, before anything is drawn for it.
+
+    Raises:
+        StrategyError: where it fails.
+        TaskError: where it gives no score.
+    """
+    try:
+        score(metric, example, nothing)
+    except RTKError:
+        raise
+    except Exception as error:
+        raise StrategyError(
+            f"the metric failed on no answer: {type(error).__name__}: {error}"[:300],
+            mend="let it take (example, prediction), and say what an answer of None is worth: mostly False",
+        ) from error
 
 
 def prediction_of(program: dspy.Module, fields: Mapping[str, Any] | None) -> dspy.Prediction:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from rtk.answers import Check
 from rtk.errors import RTKError, StrategyError
 
@@ -33,13 +35,13 @@ def said(checker: Callable[..., Any], what: str, takes: str, *given: Any) -> Any
 
 
 def verdict(found: Any, what: str) -> Check:
-    """What a checker said as a `Check`; a plain True, False or None is one too.
+    """What a checker said as a `Check`; a plain True, False (numpy's too) or None is one too.
 
     Raises:
         StrategyError: for anything else.
     """
-    if found is None or isinstance(found, bool):
-        return Check(found)
+    if found is None or isinstance(found, bool | np.bool_):
+        return Check(None if found is None else bool(found))
     if not isinstance(found, Check):
         raise StrategyError(f"{what} returned {found!r:.60}", mend="return an rtk.answers.Check")
     return found

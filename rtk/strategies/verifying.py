@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
+import numpy as np
 
 from rtk.answers import Check, Comparer, answer_fields, equal
 from rtk.deliberation import State, Step
@@ -17,12 +17,11 @@ from rtk.events import CheckFailed, tell
 from rtk.samples import readable
 from rtk.strategies.flow import Candidate, Flow, ask
 from rtk.strategies.inputs import Inputs
-from rtk.strategies.rewards import WORDS, amount, given, rewarded, verdict_of
+from rtk.strategies.rewards import WORDS, amount, called, given, rewarded, verdict_of
 from rtk.strategies.step_checks import Chain, check_chain, name_of, taken_apart
 from rtk.strategies.strategy import step_of
 
 SHOWN = 4000  # characters of a finding that the model is shown
-ANSWERS = ("candidate", "answer")  # what the second parameter of a checker of answers is called
 
 Verifier = Callable[[Inputs, Any], "Check | float | bool | None"]
 """From a call's inputs and an attempt, whether it passes, how good it is, or None where there is nothing to say."""
@@ -64,7 +63,8 @@ class Verified:
             return "it passes"
         if self.passed is None:
             return f"{'no verdict' if self.failed else 'it cannot tell'}{f': {self.finding}' if self.finding else ''}"
-        graded = "" if self.score in (None, 0.0, 1.0) else f" (score {self.score:g})"
+        told = self.score in (None, 0.0, 1.0) or self.finding == _graded(self.score)
+        graded = "" if told else f" (score {self.score:g})"
         return f"it does not pass{graded}: {self.finding or 'no reason was given'}"
 
     @property
@@ -176,7 +176,7 @@ class Panel:
         program: whose attempts they are.
         inputs: what it was called with.
         verifiers: names to a function `(inputs, prediction)`, a judge, or None for the arithmetic of the steps.
-        critic: the name of the judge that is shown the attempt as a text, and under what name.
+        critic: the judge that is shown the attempt as a text, if any, and under what name.
         arithmetic: the check of a step.
         threshold: the number from which on an attempt passes; None where a number alone does not pass.
     """
@@ -184,7 +184,7 @@ class Panel:
     program: dspy.Module
     inputs: Mapping[str, Any]
     verifiers: Sequence[tuple[str, Any]]
-    critic: tuple[str, str]
+    critic: tuple[dspy.Module | None, str]
     arithmetic: Callable[..., Any]
     threshold: float | None = None
 
@@ -202,7 +202,7 @@ class Panel:
         for name, verifier in self.verifiers:
             if verifier is None:
                 found = self._calculated(name, attempt)
-            elif name == self.critic[0]:
+            elif verifier is self.critic[0]:
                 found = yield from self._criticised(name, verifier, attempt)
             elif isinstance(verifier, dspy.Module):
                 found = yield from self._judged(name, verifier, attempt)
@@ -220,12 +220,9 @@ class Panel:
         return Verified(name, not failures, 1 / (1 + len(failures)), attempt.chain.mistakes())
 
     def _called(self, name: str, verifier: Verifier, attempt: Attempt) -> Verified:
-        fields, shown = attempt.fields, Inputs.of(self.program, self.inputs, attempt.fields)
-        seen: Any = attempt.candidate.prediction
-        if _of_answers(verifier):
-            seen = fields[answer_fields(fields)[-1]] if answer_fields(fields) else None
+        shown = Inputs.of(self.program, self.inputs, attempt.fields)
         try:
-            said = verifier(shown, seen)
+            said = called(verifier, shown, attempt.candidate.prediction)
         except RTKError:
             raise
         except Exception as error:  # noqa: BLE001 - a user's function; where it always fails that is raised
@@ -275,25 +272,26 @@ class Panel:
             if passed is not False:
                 enough = self.threshold is not None and score >= self.threshold
                 passed = enough if self.threshold is not None or passed is None else passed
-            reason = reason or ("" if passed else f"It is given a score of {score:g}.")
+            reason = reason or ("" if passed else _graded(score))
         return Verified(name, passed, score, readable(reason[:SHOWN]))
 
 
 def _decided(said: Any) -> Any:
-    """A yes or no in words as a bool."""
+    """A yes or no in words, or numpy's, as a bool."""
+    if isinstance(said, np.bool_):
+        return bool(said)
     word = said.strip().strip(".!").casefold() if isinstance(said, str) else None
     return bool(WORDS[word]) if word in WORDS else said
 
 
-def _of_answers(verifier: Any) -> bool:
-    """Whether a function judges an answer, as a task's checker does, and not a whole prediction."""
-    try:
-        found = list(inspect.signature(verifier).parameters)
-    except (TypeError, ValueError):  # written in C: it does not say
-        return False
-    return len(found) > 1 and found[1] in ANSWERS
+def _graded(score: float | None) -> str:
+    return f"It is given a score of {score:g}."
 
 
-def called(verifier: Any) -> str:
-    """A verifier by name."""
-    return verifier if isinstance(verifier, str) else name_of(getattr(verifier, "func", verifier))
+def names_of(verifiers: Sequence[Any]) -> list[str]:
+    """Verifiers by name; a function that has none is a checker, and several of one name are numbered."""
+    plain = [one if isinstance(one, str) else name_of(getattr(one, "func", one)) for one in verifiers]
+    plain = ["checker" if one == "<lambda>" else one for one in plain]
+    return [
+        one if plain.count(one) == 1 else f"{one} {plain[: place + 1].count(one)}" for place, one in enumerate(plain)
+    ]

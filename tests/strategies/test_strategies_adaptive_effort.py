@@ -3,6 +3,7 @@
 import asyncio
 
 import dspy
+import numpy as np
 import pytest
 from scripted import Seen, TwoSteps, asks, by_seed, chain, chat, choices, model, serving
 
@@ -123,6 +124,18 @@ def test_a_policy_says_where_to_go():
     assert sure.route[0].bin == 1
 
 
+def test_a_policy_may_name_rungs_by_their_numbers(tmp_path):
+    """It is then saved as any, also where it was set afterwards, or is a plan."""
+    program, other, loaded = effort(2, (4,)), effort(2, (4,)), effort(2, (4,))
+    program.policy = {"after": {2: [{"below": 0.6, "then": 4}, {"then": "stop"}]}}
+    other.policy = program.plan
+    assert other.policy["after"] == {"2": [{"below": 0.6, "then": "4"}, {"then": "stop"}]}
+    for one in (program, other):
+        one.save(tmp_path / "effort.json")
+        loaded.load(tmp_path / "effort.json")
+        assert str(loaded.plan) == "after 2: by lead, on to 4 below 0.6, else stop; after 4: stop"
+
+
 @pytest.mark.parametrize("measure", list(MEASURES))
 def test_a_measure_orders_votes_by_how_sure_they_are(measure):
     """Unanimous before divided before all different; where all abstained it is at its lowest."""
@@ -150,11 +163,11 @@ def test_confidence_is_of_the_tokens():
 
 
 def test_a_function_may_measure():
-    """It is shown the vote so far."""
+    """It is shown the vote so far, and may say a number of numpy's."""
     policy = {"measure": "clusters", "after": {"2": [{"below": -1, "then": "4"}, {"then": "stop"}]}}
 
     def clusters(found):
-        return -len(found.clusters)
+        return np.int64(-len(found.clusters))
 
     found = play(effort(2, (4,), measure=clusters, policy=policy), said("12" + "11"), question="?")
     assert (rungs(found), found.route[0].value) == (["2", "4"], -2.0)
@@ -355,6 +368,7 @@ def test_seen_from_outside_a_replay_asks_nothing():
         ({"probe": 0}, "probe"), ({"ladder": (8, 4)}, "does not ascend"), ({"ladder": (8, "16")}, "ladder"),
         ({"ladder": [dspy.Predict(SIGNATURE), 8]}, "a number behind a program"), ({"measure": "luck"}, "no measure"),
         ({"within": 1.5}, "within"), ({"within": "a point"}, "within"), ({"temperature": "hot"}, "temperature"),
+        ({"temperature": -1}, "temperature"), ({"temperature": float("nan")}, "temperature"),
         ({"policy": {"after": {"5": []}}}, "rung '5'"), ({"policy": "stop"}, "policy"),
         ({"policy": {"measure": "margin", "after": {}}}, "margin"),
     ],

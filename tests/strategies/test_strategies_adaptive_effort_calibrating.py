@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import dspy
 import pytest
-from scripted import TwoSteps, asks, chain, chat, serving
+from scripted import Seen, TwoSteps, asks, chain, chat, serving
 
 import rtk
 from rtk.errors import StrategyError
@@ -195,7 +195,33 @@ def test_what_calibrating_draws_is_what_calls_draw():
     assert drawn == 10 * found.spent.samples
 
 
+def test_a_vote_over_the_same_chains_costs_those_that_were_passed_over_too():
+    """The costs of the report are those of calls, whichever rungs a policy passes over; fixed full effort is itself."""
+    program = effort(2, (4, 8, {"samples": 12}))
+    with serving(worthless, seed=1):
+        found = program.calibrate(questions(), within=0.0, metric=lambda example, pred: 1.0, progress=None)
+        program.policy = {"after": {2: [{"then": "SelfConsistency"}]}}
+        assert program(question="q1").spent.samples == 12 == found.full_cost
+
+
+def test_where_full_effort_is_what_is_done_the_report_is_of_it():
+    """And not of what the folds would have done: nothing is lost, nothing is saved."""
+    program = effort(2, (4, 16))
+    with serving(model_of, seed=2):
+        found = program.calibrate(questions(20), progress=None)
+    assert program.plan.fixed == "16"
+    assert (found.difference.value, found.cost) == (0.0, found.full_cost)
+
+
 # --- what may go wrong ---
+
+
+def test_a_metric_that_fails_is_found_out_before_anything_is_drawn():
+    """With what it is to take."""
+    with serving(model_of) as server:
+        with pytest.raises(StrategyError, match="the metric failed"):
+            effort().calibrate(questions(12), metric=lambda example: True, progress=None)
+        assert server.count == 0
 
 
 def test_a_budget_ends_it_and_what_is_whole_counts():
@@ -213,19 +239,23 @@ def test_a_budget_ends_it_and_what_is_whole_counts():
 
 def test_an_interrupt_changes_nothing_and_loses_nothing():
     """What was drawn is there when it is calibrated again."""
-    program, ticks = effort(2, (4,)), []
+    program, ticks, came, again = effort(2, (4,)), [], Seen(), Seen()
 
     def tick():
         ticks.append(1)
         if len(ticks) == 5:
             raise KeyboardInterrupt
 
-    with serving(model_of, seed=1) as server:
-        with pytest.raises(KeyboardInterrupt):
+    with serving(model_of, seed=1):
+        with rtk.watch(came), pytest.raises(KeyboardInterrupt):
             program.calibrate(questions(12), progress=tick)
+        there = set(came.addresses)
         assert program.policy is None
-        program.calibrate(questions(12), progress=None)
-        assert server.choices_served <= 12 * 4 + 4
+        with rtk.watch(again):
+            program.calibrate(questions(12), progress=None)
+    assert len(there) >= 5 * 4
+    assert all(event.reused for event in again if event.sample.address in there)
+    assert len(set(again.addresses)) == 12 * 4
     assert program.policy is not None
 
 

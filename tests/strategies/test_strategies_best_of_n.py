@@ -3,6 +3,7 @@
 import asyncio
 
 import dspy
+import numpy as np
 import pytest
 from scripted import Seen, TwoSteps, asks, by_seed, chain, chat, choices, field_of, model, serving
 
@@ -46,6 +47,22 @@ def test_of_equal_rewards_the_earliest_wins():
     assert best(["2", "5", "5"]).reasoning == "chain 1"
 
 
+@pytest.mark.parametrize(("name", "wrong"), [("hidden_sequence", "999"), ("game24", "1 + 1")])
+@pytest.mark.parametrize("strategy", ["best of n", "weighted votes"])
+def test_a_tasks_checker_is_given_the_answer(name, wrong, strategy):
+    """Its second parameter is called so, and what it says decides for the right one among wrong ones."""
+    task = rtk.tasks.load(name, size=2)
+    example = task.dev[0]
+    replies = [{"reasoning": str(place), "answer": one} for place, one in enumerate([wrong, wrong, example.answer])]
+    program = {
+        "best of n": rtk.BestOfN(task.signature, 3, task.check),
+        "weighted votes": rtk.SelfConsistency(task.signature, 3, vote="weighted", weight=task.check),
+    }[strategy]
+    found = play(program.deepcopy(), replies, **example.inputs())
+    assert task.metric(example, found)
+    assert labels(found) == [0.0, 0.0, 1.0]
+
+
 def test_a_verifier_sees_inputs_and_prediction_and_nothing_else():
     """As `dspy.BestOfN` calls it; there is no gold answer among a call's inputs."""
     seen = []
@@ -61,7 +78,7 @@ def test_a_verifier_sees_inputs_and_prediction_and_nothing_else():
 @pytest.mark.parametrize(
     ("said", "reward"),
     [(True, 1.0), (False, 0.0), (None, None), ("1/2", 0.5), (Check(True), 1.0), (Check(False, "no"), 0.0),
-     (Check(None), None), (Check(False, "half", 0.5), 0.5)],
+     (Check(None), None), (Check(False, "half", 0.5), 0.5), (np.True_, 1.0), (np.False_, 0.0)],
 )  # fmt: skip
 def test_what_a_reward_may_be(said, reward):
     """A number, its text, a check with or without a grade, or nothing to say."""

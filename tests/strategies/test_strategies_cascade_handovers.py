@@ -164,6 +164,7 @@ def test_a_route_is_printed_as_a_table():
     assert repr(route).split("\n") == [
         "level  answer                             sure  needed            tokens  seconds  why",
         "faq    Use the link on the sign-in page.  1.00  0.40    accepted  0       –        1 sure, 0.4 reached",
+        "sources: [1] How do I reset my password? (row 1)",
     ]
     assert repr(route[0]).startswith("Level('faq', 'Use the link on the sign-in page.', confidence=1.00, accepted")
     assert FAQ[0][1] in route._repr_html_()

@@ -32,7 +32,102 @@ def shown(context, question=NEAR, **settings):
     return play(cascade, reply, question=question), seen[0]
 
 
+class Finds(dspy.Module):
+    """A retriever of a user's own, which calls the question as DSPy's do."""
+
+    def __init__(self, passages, **fields):
+        super().__init__()
+        self.found = {"passages": passages, **fields}
+
+    def forward(self, query, k=3):
+        return dspy.Prediction(**self.found)
+
+
+class Answers(dspy.Module):
+    """A user's whole pipeline: it finds passages itself, and answers from them."""
+
+    def __init__(self):
+        super().__init__()
+        self.respond = dspy.Predict("context, question -> answer")
+
+    def forward(self, question):
+        found = ["[1] Exports go to Downloads.", "[2] Notes are private."]
+        return dspy.Prediction(answer=self.respond(context=found, question=question).answer, passages=found)
+
+
 # --- passages ---
+
+
+@pytest.mark.parametrize(
+    ("found", "source"),
+    [
+        (["Exports go to Downloads.", "Notes are private."], ""),
+        ([{"long_text": "Exports go to Downloads.", "source": "help.md"}], "help.md"),
+        ([rtk.retrieval.Passage("7", "Exports go to Downloads.", source="wiki")], "wiki"),
+    ],
+)
+def test_a_retriever_of_ones_own_shows_what_it_found_to_later_levels(found, source):
+    """Texts, mappings or passages, for the answer to cite and for whoever takes over; what else it returns is no
+    answer."""
+    seen = []
+
+    def reply(received):
+        seen.append(field_of(received, "context"))
+        return chat(answer="Downloads [1]")
+
+    levels = {"mine": Finds(found, indices=[3, 1]), "deep": dspy.Predict("context, question -> answer")}
+    got = play(rtk.Cascade(levels, hand_over=True, accept=0.9), reply, question=NEAR)
+    assert seen[0].startswith("[1] Exports go to Downloads.")
+    assert (got.route[0].answer, got.route[0].kind) == (None, "retrieval")
+    assert [one.source for one in got.route[1].sources] == [source]
+    assert got.route[1].cited
+    assert "it found" in got.hand_over.message
+    assert "[1] “Exports go to Downloads”" in got.hand_over.message
+    assert "close" not in got.hand_over.message
+
+
+def test_a_retriever_of_ones_own_is_searched_though_none_of_its_answers_is_given():
+    """As rtk's is; with an answer and a confidence it answers as rtk's does."""
+    mine = Finds(["Exports go to Downloads."], answer="Downloads.", confidence=0.8)
+    levels = {"mine": mine, "deep": dspy.Predict("context, question -> answer")}
+    found = play(rtk.Cascade(levels, accept={"mine": False}), lambda _: chat(answer="so [1]"), question=NEAR)
+    assert [one.id for one in found.route.accepted.sources] == ["passage 1"]
+    found = play(rtk.Cascade(levels), [], question=NEAR)
+    assert (found.answer, found.spent.calls) == ("Downloads.", 0)
+
+
+def test_a_pipeline_of_ones_own_cites_what_it_found_itself():
+    """By its own numbers."""
+    levels = {"mine": Answers(), "deep": rtk.SelfConsistency("question -> answer", 2)}
+    found = play(rtk.Cascade(levels, accept={"mine": True}), lambda _: chat(answer="see [2]"), question=NEAR)
+    assert found.answer == "see [2]"
+    assert found.route.sources[2].text == "[2] Notes are private."
+
+
+def test_a_function_that_returns_passages_is_refused():
+    """Rather than given as the answer."""
+    tool = lambda question: dspy.Prediction(passages=["p"], answer="a")  # noqa: E731
+    with pytest.raises(StrategyError, match="a function gives an answer"):
+        play(rtk.Cascade({"tool": tool, "deep": SIGNATURE}), [], question=NEAR)
+
+
+def test_what_a_function_says_beside_its_answer_is_no_answer():
+    """A mapping that has an output field is a mapping of fields."""
+    tool = lambda question: {"answer": "a", "confidence": 0.2, "sql": "select 1"}  # noqa: E731
+    found = play(rtk.Cascade({"tool": tool, "deep": SIGNATURE}), lambda _: chat(answer="b"), question=NEAR)
+    assert (found.answer, found.route[0].answer, found.route[0].confidence) == ("b", "a", 0.2)
+
+
+def test_the_sources_of_the_answer_stand_under_the_route():
+    """By number, with where they come from; where nothing was cited it says so."""
+    for said, title in (("a [1]", "sources"), ("a", "shown, and none of it cited")):
+        cascade = rtk.Cascade({"faq": retriever(), "deep": "context, question -> answer"})
+        route = play(cascade, lambda _, said=said: chat(answer=said), question=NEAR).route
+        assert route.sources[1].question == "How can I export my notes?"
+        assert repr(route).endswith(f"{title}: [1] How can I export my notes? (row 3)")
+        assert "[1] How can I export my notes? (row 3)" in route._repr_html_()
+    handed = play(rtk.Cascade({"faq": retriever()}, hand_over=True, accept=1.0), [], question=NEAR).route
+    assert handed.sources == {}
 
 
 def test_a_level_with_a_context_is_shown_the_passages_by_number():
@@ -197,6 +292,14 @@ def test_confidence_may_be_a_judges():
     assert "judges['faq']" in dict(cascade.named_predictors())
     found = play(cascade, [{"score": 0.2}, {"answer": "b"}], question=NEAR)
     assert found.answer == "b"
+
+
+def test_a_checker_of_answers_measures_a_level():
+    """A task's checker, whose second parameter is the candidate, is given the answer alone."""
+    checked = lambda inputs, candidate: rtk.answers.Check(candidate == "4")  # noqa: E731
+    cascade = rtk.Cascade({"direct": SIGNATURE, "deep": SIGNATURE}, confidence={"direct": checked})
+    found = play(cascade, [{"answer": "4"}], question="?")
+    assert (found.answer, found.route[0].confidence) == ("4", 1.0)
 
 
 def test_what_a_verifier_cannot_judge_is_not_accepted():

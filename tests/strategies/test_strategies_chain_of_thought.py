@@ -3,6 +3,7 @@
 import json
 
 import dspy
+import numpy as np
 import pytest
 from scripted import asks, chain, chat, field_of, serving
 from test_strategies_optimizers import TRAINSET, bootstrap
@@ -292,6 +293,13 @@ def test_a_setting_turned_later_is_kept_by_copies():
     twin = program.deepcopy()
     assert [name for name, _ in twin.named_predictors()] == ["predict", "revise"]
     assert play(twin, [WRONG, RIGHT], question="?").answer == "4"
+
+
+def test_a_check_may_say_numpys_true_and_false():
+    """They are verdicts as any."""
+    program = rtk.ChainOfThought(SIGNATURE, checks=[lambda inputs, step, so_far: np.bool_(step != "because")])
+    found = play(program, [{"reasoning": one, "answer": one} for one in ("because", "so")], question="?")
+    assert found.answer == "so"
 
 
 def test_a_functions_check_is_taken_from_the_program(tmp_path):

@@ -287,7 +287,11 @@ def test_a_temperature_for_a_module_is_refused():
         rtk.SelfConsistency(TwoSteps(), temperature=0.5)
 
 
-@pytest.mark.parametrize("settings", [{"samples": 0}, {"samples": True}, {"samples": 2.0}, {"vote": "plurality"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"samples": 0}, {"samples": True}, {"samples": 2.0}, {"vote": "plurality"}, {"temperature": -1},
+     {"temperature": float("nan")}],
+)  # fmt: skip
 def test_settings_that_cannot_be_are_refused_at_once(settings):
     """Each with what it may be."""
     with pytest.raises(StrategyError) as caught:

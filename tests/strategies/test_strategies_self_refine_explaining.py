@@ -88,7 +88,8 @@ def test_what_a_record_holds_may_be_told(fits):
 
 @pytest.mark.parametrize(
     "foreign",
-    ["It was 13.", "It was thirteen or eleven.", "The second try.", "7 + 4 = 1.", "4 + 7 = 12 it said.", "Then -7.",
+    ["It was 13.", "It was thirteen.", "Of nineteen.", "A billion.", "The second try.", "7 + 4 = 1.",
+     "4 + 7 = 12 it said.", "Then -7.",
      'It says "the product".', "It says “by Euler”.", "It is 'half true'.", "As Euler said.", "A half, ½, of it.",
      "See https://example.org/b.", "It was 12.5.", "Also `code`."],
 )  # fmt: skip
@@ -152,6 +153,26 @@ def test_hostile_text_breaks_nothing(name):
     assert found.explanation
     assert "<b>" not in found._repr_html_()
     assert time.monotonic() - began < PATIENCE
+
+
+def test_a_terminal_obeys_nothing_of_it():
+    """Control characters of a finding or an answer are seen."""
+    found = play(
+        rtk.SelfRefine(SIGNATURE, lambda *_: Check(False, "\x1b[31mred"), 0, explain="plain"),
+        [{"reasoning": "r", "answer": "4\u202e2"}],
+        question="?",
+    )
+    assert "\x1b" not in found.explanation
+    assert "\u202e" not in found.explanation
+    assert "red" in found.explanation
+
+
+def test_without_an_answer_it_says_so():
+    """And why there is none."""
+    found = play(rtk.SelfRefine(SIGNATURE, rounds=1, explain="plain"), ["no", "idea"], question="?")
+    assert found.explanation.endswith(
+        "There is no answer: no attempt gave an answer; it ended because its one round was made."
+    )
 
 
 def test_a_fields_own_explanation_wins():

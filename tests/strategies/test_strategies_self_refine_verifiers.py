@@ -1,6 +1,7 @@
 """Who verifies in self-refine: code, checkers, judges, the model itself; and what becomes of those that fail."""
 
 import dspy
+import numpy as np
 import pytest
 from scripted import asks, chain, chat, field_of, serving
 
@@ -37,7 +38,7 @@ def findings(found):
     ("said", "samples", "score"),
     [(True, 1, 1.0), (False, 3, 0.0), (None, 1, None), (Check(True), 1, 1.0), (Check(False, "no"), 3, 0.0),
      (Check(None, "?"), 1, None), (Check(True, "half", 0.5), 1, 0.5), (0.5, 3, 0.5), ("1/2", 3, 0.5), ("yes", 1, 1.0),
-     (1.0, 3, 1.0)],
+     (1.0, 3, 1.0), (np.True_, 1, 1.0), (np.False_, 3, 0.0), (np.float32(0.5), 3, 0.5)],
 )  # fmt: skip
 def test_what_a_checker_may_say(said, samples, score):
     """A verdict, a check, a number, which grades alone, or nothing, after which there is nothing to revise by."""
@@ -106,8 +107,26 @@ def test_a_checker_that_fails_once_leaves_that_attempt_unverified():
     """Which is behind one that was found wanting; and as nobody knows what to mend, it ends there."""
     found = refined(answers(1, "x"), lambda inputs, pred: float(pred.answer) > 5)
     assert (found.answer, found.spent.samples) == ("1", 2)
-    assert findings(found)[1][:2] == ("<lambda>", "open")
+    assert findings(found)[1][:2] == ("checker", "open")
     assert "could not convert" in findings(found)[1][2]
+
+
+def test_a_checker_that_always_fails_does_not_hide_behind_one_of_its_name():
+    """Functions without a name are told by their numbers."""
+    with pytest.raises(StrategyError, match="checker 2 verified none of 1 attempts"):
+        refined(answers(1), [lambda inputs, pred: True, lambda inputs, pred: 1 / 0])
+
+
+def test_a_function_called_as_the_critic_is_a_function():
+    """Beside the critic, too, which is given twice here."""
+
+    def critique(inputs, prediction):
+        return Check(True)
+
+    assert findings(refined(answers(1), critique)) == [("critique", "kept", "it passes")]
+    replies = [*answers(1), *[{"finding": "", "passes": "True"}] * 2]
+    found = refined(replies, [critique, "critique", "critique"])
+    assert [one[0] for one in findings(found)] == ["critique 1", "critique 2", "critique 3"]
 
 
 @pytest.mark.parametrize("said", ["great", float("nan"), object()])
@@ -251,7 +270,8 @@ def test_a_reward_model_verifies():
 @pytest.mark.parametrize(
     "wrong",
     [{"verify": "guess"}, {"verify": []}, {"verify": 3}, {"verify": None}, {"verify": "judge 1"}, {"rounds": -1},
-     {"rounds": True}, {"threshold": "high"}, {"threshold": True}, {"explain": "long"}, {"comparer": "near"},
+     {"rounds": True}, {"threshold": "high"}, {"threshold": True}, {"threshold": float("nan")},
+     {"explain": "long"}, {"explain": 1}, {"comparer": "near"},
      {"verify": lambda example, pred, trace=None: True}, {"verify": lambda gold, pred: True}],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_at_once(wrong):

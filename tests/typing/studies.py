@@ -48,6 +48,7 @@ def statistics() -> None:
 def tasks() -> rtk.tasks.Task:
     """Questions, their metric and their checker."""
     assert_type(rtk.tasks.names(), list[str])
+    assert_type(rtk.tasks.score_of(True), float)
     task = rtk.tasks.load("hidden_sequence", size=20, seed=0, level=2)
     assert_type(task.train + task.dev + task.test, list[dspy.Example])
     assert_type(task.metric(task.test[0], dspy.Prediction(answer="4")), bool | float)

@@ -13,7 +13,6 @@ import msgspec
 
 from rtk.answers import text_of
 from rtk.budget import Budget, Cost
-from rtk.errors import TaskError
 from rtk.experiments.sweeps.alone import alone, summed
 from rtk.models import LM
 from rtk.samples import Address
@@ -180,23 +179,6 @@ def question_of(example: dspy.Example) -> str:
     if len(inputs) == 1:
         return str(next(iter(inputs.values())))
     return "\n".join(f"{name}: {value}" for name, value in inputs.items())
-
-
-def verdict(found: Any) -> float:
-    """What a metric says, as a score in [0, 1].
-
-    Raises:
-        TaskError: for what is none.
-    """
-    found = getattr(found, "score", found) if isinstance(found, dspy.Prediction) else found
-    if isinstance(found, (bool, int, float)) and 0 <= found <= 1:
-        return float(found)
-    item = getattr(found, "item", None)  # a number of numpy's
-    if callable(item) and getattr(found, "ndim", 1) == 0:
-        return verdict(item())
-    raise TaskError(
-        f"the metric returned {found!r:.40}, which is no score", mend="return True or False, or a score from 0 to 1"
-    )
 
 
 # --- attempts ---

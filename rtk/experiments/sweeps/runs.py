@@ -36,10 +36,10 @@ from rtk.experiments.sweeps.rows import (
     attempts_of,
     row_of,
     story_of,
-    verdict,
 )
 from rtk.samples import Stream
 from rtk.strategies import Prompts, Recall, evidence, read_ahead, retold
+from rtk.tasks import score_of
 
 SLOW, SEVERAL = 0.005, 3  # a metric that takes so many seconds on average is asked in threads: a model may be behind it
 FUTILE = 10  # failures of an arm without one success before them that end the sweep: so will all others
@@ -338,13 +338,13 @@ class Run:
         calls, seconds = self._metric
         if not self._asked.scores_attempts or (calls >= SEVERAL and seconds / calls > SLOW):
             found = await self._in_thread(lambda: self._asked.metric(example, prediction))
-            return verdict(await found if asyncio.iscoroutine(found) else found)
+            return score_of(await found if asyncio.iscoroutine(found) else found)
         began = time.perf_counter()
         found = self._asked.metric(example, prediction)
         if asyncio.iscoroutine(found):
             found = await found
         self._metric = (self._metric[0] + 1, self._metric[1] + time.perf_counter() - began)
-        return verdict(found)
+        return score_of(found)
 
     async def _attempts(
         self, runner: Runner, answered: Answered, shared: Shared, place: dict[str, int]

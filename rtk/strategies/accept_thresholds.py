@@ -195,6 +195,9 @@ class Strictness:
 LADDER = (Strictness(0.0, 0.25), Strictness(0.0, 0.5), Strictness(0.0), Strictness(0.5), Strictness(1.0))
 """From the strictest on."""
 
+BOUNDS = (*LADDER[:3], *(Strictness(eighth / 8) for eighth in range(1, 9)))
+"""The same for a bound on wrong answers, in smaller steps: tested one after the other, more of them cost nothing."""
+
 Key = Callable[[Played], tuple[float, ...]]
 
 
@@ -242,8 +245,18 @@ def _choices(table: Table) -> list[tuple[Accept, ...]]:
         if place == len(table.names) - 1 and not table.hand_over:
             found.append((True,))
         else:
-            found.append((False, True, *(_steps(table, place) if told[name].informative else ())))
+            found.append((False, _always(table, place), *(_steps(table, place) if told[name].informative else ())))
     return found
+
+
+def _always(table: Table, place: int) -> Accept:
+    """The gate at which all answers of a level are given.
+
+    Where none of them is wrong it is the least confidence among them: what a lower one is worth nobody has seen.
+    """
+    at = table.answered[place]
+    least = table.sure[place][at].min(initial=math.inf)  # NaN where one of them is
+    return math.floor(float(least) * 1e4) / 1e4 if (table.score[place][at] >= 0.5).all() and least < math.inf else True
 
 
 def _steps(table: Table, place: int) -> list[float]:
@@ -324,10 +337,12 @@ def learned(table: Table, rule: Rule, folds: int, seed: int) -> tuple[Gates, Pla
     parts. Where none keep the rule it is all effort, or no answer at all.
     """
     parts = _parted(table, folds_of(table.size, folds, seed))
-    tried = ((one, crossed(parts, partial(fitted, rule=rule, strictness=one))) for one in LADDER)
+    ladder = LADDER if rule.wrong is None else BOUNDS
+    tried = ((one, crossed(parts, partial(fitted, rule=rule, strictness=one))) for one in ladder)
     if rule.wrong is None:
         full = played(table, table.deepest).score.mean()
-        kept = [(one, found) for one, found in tried if found.score.mean() >= full - rule.within - _EVEN]
+        aside = table.size > 1  # of a single question nothing is learned that was tried on another
+        kept = [(one, found) for one, found in tried if aside and found.score.mean() >= full - rule.within - _EVEN]
         best = min(reversed(kept), key=lambda pair: pair[1].cost.mean(), default=None)
     else:
         best = None
