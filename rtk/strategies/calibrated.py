@@ -77,11 +77,12 @@ class Calibrated:
         return "\n".join(f"{name:<{wide}}  {said}" for name, said in rows.items())
 
     def _repr_html_(self) -> str:
+        left = "text-align:left"
         body = [
-            element("tr", element("th", name, scope="row"), element("td", said)) for name, said in self._rows().items()
+            element("tr", element("th", name, scope="row", style=left), element("td", said, style=left))
+            for name, said in self._rows().items()
         ]
-        style = "text-align:left"
-        return str(Markup(element("table", element("caption", "calibrated"), element("tbody", *body), style=style)))
+        return str(Markup(element("table", element("caption", "calibrated", style=left), element("tbody", *body))))
 
 
 def _signed(one: Estimate) -> str:

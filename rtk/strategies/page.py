@@ -85,7 +85,7 @@ def _cost(spent: Any) -> Any:
 
 def _sure(confidence: Any) -> Markup | None:
     if not isinstance(confidence, Estimate):
-        return _line("confidence", confidence)
+        return _line("confidence", f"{confidence:.2f}" if isinstance(confidence, float) else confidence)
     how = f" ({100 * confidence.level:g} % interval, {confidence.method})"
     return _line("confidence", confidence, element("small", how))
 
