@@ -2,7 +2,7 @@
 
 Measured: the embedded model (SmolLM2-135M-Instruct) on the test questions of two tasks. `support`: retrieval over its
 question-and-answer pairs, then the model at once, then a vote over 4 chains of thought that are shown the passages
-found. `arithmetic` (level 1): the model at once, a vote of 3 chains, a vote of 32. Thresholds are learned from the dev
+found. `arithmetic` (level 1): the model at once, votes of 3, 8 and 32 chains. Thresholds are learned from the dev
 questions by `Cascade.calibrate`, and nothing from test. Of each contender: the share that is right, with Wilson's
 interval; the paired difference to always-deep, with its score interval; tokens and samples of a question; seconds of a
 question, median and 95th percentile; wrong accepts (a wrong answer was given) and hand-overs, as shares of all
@@ -83,10 +83,11 @@ def shots(task: rtk.Task, retriever: rtk.Retriever) -> list[dspy.Example]:
 
 
 def arithmetic_levels(task: rtk.Task, votes: int) -> dict[str, Any]:
-    """The model at once, a vote of three chains, a vote of many, all with the usual four demonstrations."""
+    """The model at once, then votes of more and more chains, all with the usual four demonstrations."""
     direct = rtk.experiments.program("direct", task, samples=1).chain
-    few, many = (rtk.experiments.program("self-consistency", task, samples=count) for count in (3, votes))
-    return {"direct": direct, "few": few, "deep": many}
+    counts = {"few": 3, "some": 8, "deep": votes}
+    chains = {name: rtk.experiments.program("self-consistency", task, samples=many) for name, many in counts.items()}
+    return {"direct": direct, **chains}
 
 
 def cascades(task: rtk.Task, options: Any) -> dict[str, rtk.Cascade]:
