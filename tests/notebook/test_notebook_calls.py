@@ -18,6 +18,23 @@ ask = {{"question": "What is 2 + 2?"}}
 REPLY = "reasoning: 2 + 2 = 4\nanswer: 4\nthought: 4\nanalysis: fine\nverdict: sure"
 
 CALLS = {
+    "AdaptiveEffort": (
+        'effort = rtk.AdaptiveEffort("question -> answer: int", 1, [2])\n'
+        "effort.calibrate(task).why, effort(**ask).answer, str(effort.plan)"
+    ),
+    "Cascade": (
+        'levels = {"faq": rtk.Retriever([("Where?", "Here.")]), "deep": "question -> answer"}\n'
+        "said = rtk.Cascade(levels, hand_over=True, accept=0.9)(question='Where?')\n"
+        "said.answer, str(said.route), rtk.Cascade(levels)(**ask).answer"
+    ),
+    "Retriever": 'rtk.Retriever([("Where?", "Here.")])(question="Where?").answer',
+    "SelfRefine": 'rtk.SelfRefine("question -> answer: int", explain="plain")(**ask).explanation',
+    "aallocate": (
+        "import asyncio\n"
+        'begun = asyncio.ensure_future(rtk.aallocate(rtk.SelfConsistency("question -> answer: int"), task, 20))\n'
+        "begun.done()"
+    ),
+    "allocate": 'rtk.allocate(rtk.SelfConsistency("question -> answer: int", 4), task, 20).to_frame()',
     "Endpoint": (
         "with rtk.testing.ScriptedServer('0.5', wire='vllm-score') as server:\n"
         "    score = rtk.Endpoint(server.url, cache=False)(question='?', answer='4').score\n"
@@ -116,6 +133,13 @@ CALLS = {
     "watch": 'seen = []\nwith rtk.watch(seen.append): lm("watched", n=2)\nlen(seen)',
 }
 AWAITED = {
+    "AdaptiveEffort": (
+        'effort = rtk.AdaptiveEffort("question -> answer: int", 1, [2])\n'
+        "(await effort.acalibrate(task)).why, (await effort.acall(**ask)).answer"
+    ),
+    "Cascade": '(await rtk.Cascade({"deep": "question -> answer"}).acall(**ask)).answer',
+    "SelfRefine": '(await rtk.SelfRefine("question -> answer: int").acall(**ask)).answer',
+    "allocate": 'len(await rtk.aallocate(rtk.SelfConsistency("question -> answer: int", 4), task, 20))',
     "LM": 'len(await lm.acall("hello", n=3)), (await lm.aping()).answers',
     "BestOfN": '(await rtk.BestOfN("question -> answer: int", 3, lambda _, pred: pred.answer).acall(**ask)).answer',
     "ChainOfThought": '(await rtk.ChainOfThought("question -> answer: int").acall(**ask)).answer',

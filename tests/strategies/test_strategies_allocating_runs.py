@@ -192,9 +192,13 @@ def test_a_recording_replays_it_without_a_model():
 
 def test_a_model_that_is_not_rtks_works_unstored():
     """A `DummyLM` is drawn from once for each sample."""
+
+    class BatchLM(DummyLM):
+        """Named apart, since a kind of LM is warned of once in a process."""
+
     with (
         pytest.warns(UserWarning, match="not stored"),
-        dspy.context(lm=DummyLM([{"reasoning": "r", "answer": "a"}] * 6)),
+        dspy.context(lm=BatchLM([{"reasoning": "r", "answer": "a"}] * 6)),
     ):
         found = given(None, 6, questions=[{"question": "x"}, {"question": "y"}])
     assert found.samples == [3, 3]

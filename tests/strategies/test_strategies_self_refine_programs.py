@@ -153,7 +153,7 @@ def test_optimizers_that_write_prompts_compile_it(optimize, tmp_path):
     """With its critic and its explainer; compiled it answers, and is saved and loaded."""
 
     def script(received):
-        if asks(received, "proposed_instruction") or asks(received, "module_description"):
+        if not field_of(received, "question") and not asks(received, "explanation"):  # what the optimizer asks
             return chat(proposed_instruction="Add.", observations="o", summary="s", program_description="p", tip="t",
                         module_description="m", basic_instruction="b", task_demos="d")  # fmt: skip
         return chat(explanation="As the trail says.") if asks(received, "explanation") else learning(received)
