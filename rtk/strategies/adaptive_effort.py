@@ -23,7 +23,7 @@ from rtk.strategies.questions import chain_of
 from rtk.strategies.routes import less
 from rtk.strategies.sampling import predictor_of
 from rtk.strategies.self_consistency import SelfConsistency
-from rtk.strategies.settings import Setting, check_temperature, check_whole
+from rtk.strategies.settings import Setting, check_share, check_temperature, check_whole
 from rtk.strategies.strategy import Strategy, no_answer, submodule
 from rtk.strategies.trials import Metric, atried, check_metric, examples_of, metric_of, tried
 
@@ -138,7 +138,7 @@ class AdaptiveEffort(Strategy):
             raise StrategyError(
                 f"measure={self.measure!r} is no measure", mend=f"one of {', '.join(MEASURES)}, or a function of a vote"
             )
-        _check_share("within", self.within)
+        check_share("within", self.within)
         check_temperature(self.temperature, self.chain)
         if self.measure == LOGPROBS and predictor_of(self.chain) is None:
             raise StrategyError(
@@ -302,7 +302,7 @@ class AdaptiveEffort(Strategy):
         self, questions: Any, metric: Metric | None, within: float | None, cost: str, folds: int, seed: int
     ) -> Fit:
         near: Any = self.within if within is None else within
-        _check_share("within", near)
+        check_share("within", near)
         check_whole("folds", folds, 2)
         check_whole("seed", seed, 0)
         efforts = self.efforts
@@ -394,8 +394,3 @@ def _rungs(ladder: Any) -> list[Any]:
     if kinds != sorted(kinds):
         raise StrategyError("ladder= has a number behind a program", mend="numbers of chains first, then programs")
     return given
-
-
-def _check_share(name: str, number: Any) -> None:
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < 1:
-        raise StrategyError(f"{name}={number!r:.40}", mend="from 0 to below 1; 0.01 is a point of accuracy")

@@ -19,7 +19,7 @@ from rtk.strategies.allotments import Allotment, Ledger, Voting, refuse
 from rtk.strategies.drivers import arun, run
 from rtk.strategies.flow import Candidates, Flow
 from rtk.strategies.machine import Machine
-from rtk.strategies.questions import predictors_of
+from rtk.strategies.questions import inputs_of, predictors_of
 from rtk.strategies.self_consistency import SelfConsistency
 from rtk.strategies.settings import check_whole
 from rtk.strategies.strategy import Strategy
@@ -145,11 +145,7 @@ def _given(questions: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def _inputs(question: Any) -> dict[str, Any]:
-    if isinstance(question, dspy.Example) and question._input_keys is None:
-        raise StrategyError("an example does not say which fields are inputs", mend='example.with_inputs("question")')
-    if not isinstance(question, (dspy.Example, Mapping)):
-        raise StrategyError(f"{question!r:.60} is no question", mend="a dict of inputs, or a dspy.Example")
-    inputs = question.inputs().toDict() if isinstance(question, dspy.Example) else dict(question)
+    inputs = inputs_of(question)
     if any(isinstance(value, Budget) for value in inputs.values()):
         raise StrategyError("a question with a budget of its own", mend="one budget= over all of them")
     return inputs

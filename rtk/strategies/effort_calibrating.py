@@ -262,7 +262,7 @@ def _decided(fit: Fit, climbs: Climbs, told: Mapping[str, Discrimination]) -> tu
     if not informative:
         why = f"{measure} does not tell right answers from wrong ones beyond chance (best after {rung}: {best})"
         return *_same(fit, climbs, why), informative
-    table, did = chosen(climbs, fit.within, fit.folds, fit.seed), _aside(fit, climbs, _learn)
+    table, did = _learn(fit, climbs), _aside(fit, climbs, _learn)
     equal = at_equal_score(climbs, did.score)
     costs = f"{did.cost:,.3g} {fit.cost} a question, and fixed effort of the same accuracy {equal:,.3g}"
     lost = difference(walked(climbs, fixed(climbs.rungs - 1, climbs.rungs)).scores, did.scores)
@@ -287,7 +287,8 @@ def _fix(fit: Fit, climbs: Climbs) -> Table:
 
 def _same(fit: Fit, climbs: Climbs, why: str) -> tuple[Table, str, Walked]:
     """The same effort for every question."""
-    table, name = _fix(fit, climbs), fit.names[cheapest(climbs, fit.within)]
+    rung = cheapest(climbs, fit.within)
+    table, name = fixed(rung, climbs.rungs), fit.names[rung]
     points = f"{100 * fit.within:.3g} {'point' if fit.within == 0.01 else 'points'}"
     why += f"; so every question gets rung {name}, the cheapest within {points} of full effort"
     full = name == fit.names[-1]  # which is nothing that was learned

@@ -27,7 +27,7 @@ from rtk.strategies.accepting import Accept
 from rtk.strategies.calibrated import Calibrated
 from rtk.strategies.prediction import evidence
 from rtk.strategies.routes import Level
-from rtk.strategies.settings import check_whole
+from rtk.strategies.settings import check_share, check_whole
 from rtk.strategies.trials import Metric, Trials, score
 
 UNITS = ("tokens", "samples", "calls", "dollars", "seconds")
@@ -61,8 +61,7 @@ def learning(metric: Metric, within: Any, wrong: Any, unit: Any, folds: Any, see
     check_whole("folds", folds, 2)
     check_whole("seed", seed, 0)
     for name, share in (("within", within), ("wrong_accepts", 0.5 if wrong is None else wrong)):
-        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
-            raise StrategyError(f"{name}={share!r:.40}", mend=f"a share from 0 on and below 1, such as {name}=0.02")
+        check_share(name, share)
     if wrong is not None and (not hand_over or not wrong):
         raise StrategyError(
             f"wrong_accepts={wrong!r}" + (" cannot be kept by anybody" if hand_over else " without a person to ask"),

@@ -18,6 +18,7 @@ from rtk.errors import StrategyError
 from rtk.models import Expected, Outlook
 from rtk.samples import Address
 from rtk.strategies.forecast import Forecast, Span
+from rtk.strategies.questions import inputs_of
 from rtk.strategies.rehearsing import Stage, Tally
 from rtk.strategies.stand_ins import World, worlds
 from rtk.strategies.unheard import asks_once
@@ -69,28 +70,16 @@ def _questions(given: Any) -> list[dict[str, Any]]:
     if given is None:
         return [{}]
     if isinstance(given, Task):
-        return [_inputs(one) for one in given.test]
+        return [inputs_of(one) for one in given.test]
     if isinstance(given, (Mapping, dspy.Example)):
-        return [_inputs(given)]
-    found = [_inputs(one) for one in given] if isinstance(given, Iterable) and not isinstance(given, str) else []
+        return [inputs_of(given)]
+    found = [inputs_of(one) for one in given] if isinstance(given, Iterable) and not isinstance(given, str) else []
     if not found:
         raise StrategyError(
             f"estimate({given!r:.60}): no question",
             mend="estimate(question=…), estimate(task), or a list of dicts or dspy.Examples",
         )
     return found
-
-
-def _inputs(question: Any) -> dict[str, Any]:
-    if isinstance(question, dspy.Example):
-        if question._input_keys is None:
-            raise StrategyError(
-                "an example does not say which fields are inputs", mend='example.with_inputs("question")'
-            )
-        return question.inputs().toDict()
-    if isinstance(question, Mapping):
-        return dict(question)
-    raise StrategyError(f"{question!r:.60} is no question", mend="a dict of inputs, or a dspy.Example")
 
 
 # --- rehearsals ---

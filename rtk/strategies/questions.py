@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dspy
@@ -38,6 +38,23 @@ def question(on: Any) -> Any:
         f"{said}: neither a signature nor a module" + (f" ({cause})" if cause else ""),
         mend="'question -> answer', a dspy.Signature, or a module such as dspy.Predict('question -> answer')",
     ) from cause
+
+
+def inputs_of(given: Any) -> dict[str, Any]:
+    """The inputs of a call, of a question as a dict of them or as a `dspy.Example`.
+
+    Raises:
+        StrategyError: for anything else, or an example that does not say which of its fields are inputs.
+    """
+    if isinstance(given, dspy.Example):
+        if given._input_keys is None:
+            raise StrategyError(
+                "an example does not say which fields are inputs", mend='example.with_inputs("question")'
+            )
+        return given.inputs().toDict()
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise StrategyError(f"{given!r:.60} is no question", mend="a dict of inputs, or a dspy.Example")
 
 
 def modules_of(program: dspy.Module) -> Iterator[tuple[str, dspy.Module]]:

@@ -134,6 +134,18 @@ def check_temperature(temperature: Any, chain: Any) -> None:
         raise StrategyError("temperature= reaches a predictor's chains", mend="set it on the module's predictors")
 
 
+def check_share(name: str, number: Any) -> None:
+    """Refuse a setting that is no share from 0 on and below 1.
+
+    Raises:
+        StrategyError: naming the setting.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < 1:
+        raise StrategyError(
+            f"{name}={number!r:.40}", mend=f"a share from 0 on and below 1: {name}=0.01 is one point of a hundred"
+        )
+
+
 def declared(owner: type) -> Settings:
     """The settings that a class and its bases declare, at their defaults."""
     found = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from rtk.deliberation import Step
 from rtk.errors import RTKError, StrategyError
 from rtk.strategies.flow import Candidate, Candidates, Flow, Outcome, ask
 from rtk.strategies.prediction import evidence
-from rtk.strategies.strategy import Strategy, no_answer
+from rtk.strategies.questions import inputs_of
+from rtk.strategies.strategy import Strategy
 from rtk.tasks import Task, score_of
 
 Metric = Callable[[dspy.Example, Any], Any]
@@ -100,7 +101,7 @@ class _Run(Strategy):
         """A list of asks; under a limit, some after the others."""
         self._display.begin()
         yield Outcome(dspy.Prediction(), deliberation=Step("route", "trials"))
-        asks = [ask(self.program, one.inputs().toDict(), each=self._tick) for one in self.examples]
+        asks = [ask(self.program, inputs_of(one), each=self._tick) for one in self.examples]
         size = TOGETHER if any(budget.limits for budget in current_budgets()) else len(asks)
         for start in range(0, len(asks), size):
             self._got += yield asks[start : start + size]
@@ -139,8 +140,8 @@ def examples_of(questions: Any) -> list[dspy.Example]:
             f"calibrate({questions!r:.60}): no questions to learn from",
             mend="task.dev, a task, or a list of dspy.Examples with their answers",
         )
-    if any(one._input_keys is None for one in found):
-        raise StrategyError("an example does not say which fields are inputs", mend='example.with_inputs("question")')
+    for one in found:
+        inputs_of(one)  # which refuses one that does not say which fields are inputs
     return found
 
 
@@ -198,8 +199,3 @@ def check_metric(metric: Metric, example: dspy.Example, nothing: dspy.Prediction
             f"the metric failed on no answer: {type(error).__name__}: {error}"[:300],
             mend="let it take (example, prediction), and say what an answer of None is worth: mostly False",
         ) from error
-
-
-def prediction_of(program: dspy.Module, fields: Mapping[str, Any] | None) -> dspy.Prediction:
-    """Fields as a prediction that a metric can look at; without any, an answer that says nothing."""
-    return no_answer(program) if fields is None else dspy.Prediction(**fields)

@@ -5,17 +5,13 @@ import json
 import dspy
 import pytest
 from scripted import asks, chain, chat, field_of, serving
+from sums_compiled import TRAINSET, mipro, right
 
 import rtk
 from rtk.answers import Check
 from rtk.errors import StrategyError
 
 SIGNATURE = "question -> answer"
-TRAINSET = [dspy.Example(question=f"{i} + {i}", answer=str(2 * i)).with_inputs("question") for i in range(1, 5)]
-
-
-def right(example, pred, trace=None):
-    return pred.answer == example.answer
 
 
 def large(inputs, prediction):
@@ -124,14 +120,6 @@ def test_a_compiled_program_is_a_draft():
     assert compiled._compiled
     assert [name for name, _ in program.named_predictors()] == ["draft.predict", "revise"]
     assert len(program.draft.predict.demos) == 2
-
-
-def mipro(program):
-    optimizer = dspy.MIPROv2(
-        metric=right, auto=None, num_candidates=2, max_bootstrapped_demos=2, max_labeled_demos=0, num_threads=2,
-        prompt_model=dspy.settings.lm, seed=2,
-    )  # fmt: skip
-    return optimizer.compile(program, trainset=TRAINSET, valset=TRAINSET, num_trials=2, minibatch=False)
 
 
 def gepa(program):

@@ -144,13 +144,14 @@ def latency(records: Records, parallel: int | None = None) -> Latency:
 
 def _waiting(label: str, part: Any, parallel: int | None) -> Waiting:
     now = part[part["drawn"] > 0]
-    limited = None if parallel is None else _times(part["limited"])
+    limited = None if parallel is None else times(part["limited"])
     bounded = 0 if parallel is None else int(part["bound"].sum())
     partly = int((now["reused"] > 0).sum())
-    return Waiting(label, _times(now["wall"]), partly, _times(part["seconds"]), limited, bounded)
+    return Waiting(label, times(now["wall"]), partly, times(part["seconds"]), limited, bounded)
 
 
-def _times(values: Any) -> Times:
+def times(values: Any) -> Times:
+    """Median, 95th percentile and mean of a column of seconds, of those that are known."""
     known = values.to_numpy(dtype=np.float64)
     known = known[~np.isnan(known)]
     if not known.size:

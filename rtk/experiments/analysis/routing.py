@@ -10,6 +10,7 @@ import numpy as np
 
 from rtk.errors import RTKError
 from rtk.experiments.analysis.grades import graded
+from rtk.experiments.analysis.latencies import times
 from rtk.experiments.analysis.telling import amount, share, span
 from rtk.experiments.records.records import Card, Records
 from rtk.experiments.tables import html_table, text_table
@@ -31,7 +32,7 @@ class Route:
         share: of the answers to such questions, with its interval over questions.
         accuracy: of these answers, or their mean score, with its interval over questions.
         median: seconds on the longest path of an answer's asks, as long as they took when drawn; the half is faster.
-        p95: likewise; 95 of 100 are faster.
+        p95: likewise; 95 of 100 are faster. Both are None where no time is known.
         tokens: of an answer, read and written, on average.
         dollars: of an answer on average; None where a price is unknown.
     """
@@ -42,8 +43,8 @@ class Route:
     answers: int
     share: Estimate
     accuracy: Estimate
-    median: float
-    p95: float
+    median: float | None
+    p95: float | None
     tokens: float
     dollars: float | None
 
@@ -148,13 +149,12 @@ def _of(setting: str, kind: str | None, part: Any) -> list[Route]:
 
 def _route(setting: str, kind: str | None, level: str, whole: Any, part: Any) -> Route:
     inside = whole.index.isin(part.index)
-    seconds = part["seconds"].to_numpy(dtype=np.float64)
-    median, late = (float(one) for one in np.quantile(seconds, (0.5, 0.95)))
+    seconds = times(part["seconds"])
     dollars = part["dollars"].to_numpy(dtype=np.float64)
     return Route(
         setting, kind, level, len(part),
         mean(inside.astype(float), whole["example"]), mean(part["value"], part["example"]),
-        median, late, float(part["tokens"].mean()),
+        seconds.median, seconds.p95, float(part["tokens"].mean()),
         None if np.isnan(dollars).any() or not dollars.any() else float(dollars.mean()),
     )  # fmt: skip
 
